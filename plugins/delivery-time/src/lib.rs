@@ -1,0 +1,1 @@
+//! Adds the delivery times of its class to every item.

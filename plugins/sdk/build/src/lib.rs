@@ -1,0 +1,1 @@
+//! Compiles a Rust plugin crate to a WebAssembly component.
