@@ -1,1 +1,28 @@
-//! x
+//! Gristmill runs WebAssembly transforms on Kafka streams: sandboxed, stateful, exactly-once.
+//!
+//! # Floors
+//! A module imports lower floors only, and a test proves it:
+//!
+//! ```text
+//! cli                                             what a person types
+//! app  api                                        joins adapters to workers
+//! worker  driver                                  the poll loop and the one commit path
+//! task | kafka  store  plugin  callout  memory    the heart, and the adapters that never import each other
+//! io  config  event  view                         ports, configuration, logs and metrics
+//! record  fault                                   what flows, and what goes wrong
+//! id  clock                                       names, numbers, time
+//! ```
+//!
+//! # The life of a record
+//! A worker polls its [`io::Source`] and hands [`record::Chunk`]s to the task of their partition. The task gives its next
+//! chunk to its plugin instance in one call and turns the outcome into effects: outputs, dead letters, positions. The
+//! worker sends them through its [`io::Sink`] in a transaction and commits it together with the positions. What was not
+//! committed never happened.
+
+pub mod clock;
+pub mod config;
+pub mod fault;
+pub mod id;
+pub mod io;
+pub mod record;
+pub mod view;

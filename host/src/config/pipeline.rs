@@ -1,0 +1,199 @@
+//! The pipeline: what the operator runs, valid by construction.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::manifest::SourceKind;
+use crate::id::{AppId, Digest, InstanceName, SinkIndex, SourceIndex, TopicName, TransformName};
+
+/// Everything that a host process runs.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pipeline {
+    /// The application.
+    pub app: App,
+    /// The cluster.
+    pub kafka: Kafka,
+    /// The transforms, in the order of the file.
+    pub deployments: Vec<Deployment>,
+}
+
+/// The application that a host process is a part of.
+#[derive(Clone, PartialEq, Debug)]
+pub struct App {
+    /// Its id: the prefix of everything that it makes in Kafka.
+    pub id: AppId,
+    /// Where local state lives.
+    pub state_dir: PathBuf,
+    /// The name of this process, when the operator gave one; else one is made and kept in the state directory.
+    pub instance: Option<InstanceName>,
+}
+
+/// The Kafka cluster, and how to talk to it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Kafka {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Options for librdkafka; none of them is one that the host owns.
+    pub client: BTreeMap<String, String>,
+}
+
+/// A plugin under a name: topics bound, limits and grants given. One of the words for it is transform; this is its
+/// description.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Deployment {
+    /// The application, again, because names in Kafka start with it.
+    pub app: AppId,
+    /// The transform's name.
+    pub name: TransformName,
+    /// Which plugin.
+    pub plugin: PluginIdentity,
+    /// How many workers this process runs for it.
+    pub workers: usize,
+    /// The sources, by their position in the manifest; none where an optional one is unbound.
+    pub sources: Vec<Option<BoundSource>>,
+    /// The sinks, by their position in the manifest.
+    pub sinks: Vec<BoundSink>,
+    /// Where rejected records go.
+    pub dead_letters: TopicName,
+    /// The plugin's configuration as JSON: checked, defaults filled in.
+    pub config_json: String,
+    /// What the plugin may use.
+    pub limits: Limits,
+    /// When transactions end.
+    pub commit: CommitBounds,
+    /// How much goes into one call.
+    pub batch: BatchBounds,
+}
+
+/// Which plugin, as dead letters and logs name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PluginIdentity {
+    /// The name in its manifest.
+    pub name: String,
+    /// The version in its manifest.
+    pub version: String,
+    /// The digest of its component.
+    pub digest: Digest,
+}
+
+/// A source bound to a topic.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BoundSource {
+    /// Its position in the manifest.
+    pub index: SourceIndex,
+    /// Its name in the manifest.
+    pub name: String,
+    /// Its kind.
+    pub kind: SourceKind,
+    /// The topic.
+    pub topic: TopicName,
+    /// Where to begin when nothing is committed.
+    pub start: Start,
+}
+
+/// Where a source begins when nothing is committed. Tables and broadcasts always begin at the earliest record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Start {
+    /// At the first record that exists.
+    Earliest,
+    /// After the last record; resolved once and committed before the first record is taken.
+    Latest,
+}
+
+/// A sink bound to a topic.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BoundSink {
+    /// Its position in the manifest.
+    pub index: SinkIndex,
+    /// Its name in the manifest.
+    pub name: String,
+    /// The topic.
+    pub topic: TopicName,
+}
+
+/// What a plugin may use. All are enforced; hitting one is named by its code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Linear memory of one instance, in bytes. Default 64 MiB.
+    pub memory_bytes: u64,
+    /// CPU time of one call. Default 500 ms.
+    pub call: Duration,
+    /// Output of one call: keys, values and headers, in bytes. Default 16 MiB.
+    pub output_bytes: u64,
+    /// Output of one call, in records. Default 100,000.
+    pub output_records: u32,
+    /// Log text of one call, in bytes; the rest is dropped and counted. Default 64 KiB.
+    pub log_bytes: u64,
+    /// Traps within a minute that stop the transform. Default 100.
+    pub traps_per_minute: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            call: Duration::from_millis(500),
+            output_bytes: 16 << 20,
+            output_records: 100_000,
+            log_bytes: 64 << 10,
+            traps_per_minute: 100,
+        }
+    }
+}
+
+/// When an open transaction is committed, whichever comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitBounds {
+    /// This long after it was opened. Default 100 ms.
+    pub interval: Duration,
+    /// After this many source records. Default 20,000.
+    pub records: usize,
+    /// After this many bytes of output. Default 32 MiB.
+    pub bytes: usize,
+    /// At once when nothing is left to do, but not sooner than twice the last commit's duration. Default off.
+    pub eager: bool,
+}
+
+impl Default for CommitBounds {
+    fn default() -> Self {
+        Self { interval: Duration::from_millis(100), records: 20_000, bytes: 32 << 20, eager: false }
+    }
+}
+
+/// How much goes into one call of a plugin, whichever comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BatchBounds {
+    /// Records. Default 500.
+    pub records: usize,
+    /// Bytes of keys, values and headers. Default 1 MiB.
+    pub bytes: usize,
+}
+
+impl Default for BatchBounds {
+    fn default() -> Self {
+        Self { records: 500, bytes: 1 << 20 }
+    }
+}
+
+impl Deployment {
+    /// The consumer group: `<app>.<transform>`.
+    pub fn group(&self) -> String {
+        format!("{}.{}", self.app, self.name)
+    }
+
+    /// The name of one of its workers in the group and in transactions: `<app>.<transform>.<instance>.<worker>`.
+    pub fn worker_id(&self, instance: &InstanceName, worker: usize) -> String {
+        format!("{}.{}.{instance}.{worker}", self.app, self.name)
+    }
+
+    /// The sources that are partitioned among tasks: streams and tables.
+    pub fn partitioned_sources(&self) -> impl Iterator<Item = &BoundSource> {
+        self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast)
+    }
+
+    /// The sources that every task sees whole.
+    pub fn broadcast_sources(&self) -> impl Iterator<Item = &BoundSource> {
+        self.sources.iter().flatten().filter(|source| source.kind == SourceKind::Broadcast)
+    }
+}

@@ -1,0 +1,333 @@
+//! What goes wrong: a fault has a stable code, a scope that says who suffers, and whether trying again can help.
+//!
+//! The table of codes below is the whole list: `gristmill explain CODE` prints from it, and a test proves that every
+//! code is produced by some test. Codes are never renamed and never reused.
+
+use std::error::Error;
+use std::fmt;
+
+/// Who suffers from a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// One record: it goes to the dead-letter topic, the others go on.
+    Record,
+    /// One task: it is closed and starts again from what is committed, or stops.
+    Task,
+    /// One worker: it leaves the group's generation, drops what is uncommitted and starts again.
+    Worker,
+    /// The process: it exits.
+    Host,
+}
+
+/// Whether the same thing can succeed later.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retry {
+    /// It will fail again until somebody changes something.
+    Never,
+    /// It may pass: try again after a pause that grows.
+    Backoff,
+}
+
+/// Declares the codes, and from the same lines their texts for `gristmill explain`.
+macro_rules! codes {
+    ($($variant:ident = $text:literal, $scope:ident, $retry:ident: $meaning:literal, $remedy:literal;)*) => {
+        /// The stable name of a kind of fault.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)*
+        }
+
+        impl Code {
+            /// All codes, in the order of the table.
+            pub const ALL: &'static [Code] = &[$(Code::$variant,)*];
+
+            /// The code as it is printed and put into headers: snake_case, never renamed.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $text,)* }
+            }
+
+            /// Who suffers.
+            pub fn scope(self) -> Scope {
+                match self { $(Code::$variant => Scope::$scope,)* }
+            }
+
+            /// Whether trying again can help.
+            pub fn retry(self) -> Retry {
+                match self { $(Code::$variant => Retry::$retry,)* }
+            }
+
+            /// What it means, for `gristmill explain`.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Code::$variant => $meaning,)* }
+            }
+
+            /// What to do about it, for `gristmill explain`.
+            pub fn remedy(self) -> &'static str {
+                match self { $(Code::$variant => $remedy,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The pipeline file.
+    FileUnreadable = "file_unreadable", Host, Never:
+        "A file named on the command line or in the pipeline file cannot be read.",
+        "Check the path and its permissions.";
+    ConfigSyntax = "config_syntax", Host, Never:
+        "A file is not valid TOML.",
+        "Correct the line that the message names.";
+    UnknownKey = "unknown_key", Host, Never:
+        "A file has a key that means nothing here.",
+        "Correct the spelling; the message names the nearest known key.";
+    MissingKey = "missing_key", Host, Never:
+        "A key that has no default is not set.",
+        "Set it; `gristmill init` writes a file with every key in it.";
+    InvalidValue = "invalid_value", Host, Never:
+        "A value has the wrong type or does not make sense.",
+        "Write it in the form that the message shows.";
+    VariableUnset = "variable_unset", Host, Never:
+        "A file uses an environment variable that is not set.",
+        "Set the variable, or write the value into the file.";
+    SourceUnbound = "source_unbound", Host, Never:
+        "A source of the plugin is not bound to a topic.",
+        "Add `sources.NAME = \"topic\"` to the transform.";
+    SinkUnbound = "sink_unbound", Host, Never:
+        "A sink of the plugin is not bound to a topic.",
+        "Add `sinks.NAME = \"topic\"` to the transform.";
+    ClientKeyOwned = "client_key_owned", Host, Never:
+        "A client option is set that the host owns, because its guarantees depend on it.",
+        "Remove it from `[kafka.client]`.";
+    ClientKeyUnknown = "client_key_unknown", Host, Never:
+        "A client option does not exist, or does not take this value.",
+        "Look it up in librdkafka's list of configuration properties.";
+
+    // Plugins, when they are loaded.
+    PluginNotBundled = "plugin_not_bundled", Host, Never:
+        "A `builtin:` plugin is not part of this binary.",
+        "Build it with `make plugins` and build the host again, or name a `.wasm` file.";
+    PluginNotWasm = "plugin_not_wasm", Host, Never:
+        "A plugin file is empty or is not WebAssembly.",
+        "Name the `.wasm` file that the build wrote.";
+    PluginCoreModule = "plugin_core_module", Host, Never:
+        "A plugin file is a core WebAssembly module; the host runs components.",
+        "Turn it into a component: the SDK's build does, and so does `wasm-tools component new`.";
+    PluginInvalid = "plugin_invalid", Host, Never:
+        "A plugin file is a damaged component, or it does not export what its manifest needs.",
+        "Build the plugin again with the SDK of the interface that its manifest names.";
+    InterfaceUnsupported = "interface_unsupported", Host, Never:
+        "A plugin was built for an interface that this host does not speak.",
+        "Use a host and a plugin of the same interface line.";
+    ImportNotGranted = "import_not_granted", Host, Never:
+        "A plugin imports something that no pipeline file can grant.",
+        "Build the plugin without that import.";
+    ManifestInvalid = "manifest_invalid", Host, Never:
+        "A plugin's manifest cannot be read or contradicts itself.",
+        "The plugin's developer has to correct `plugin.toml` and build again.";
+    PluginUnsupported = "plugin_unsupported", Host, Never:
+        "A plugin's manifest declares something that this version of the host cannot do yet.",
+        "Use a newer host, or a plugin without it.";
+    PluginConfigInvalid = "plugin_config_invalid", Host, Never:
+        "The configuration of a transform does not fit the schema in the plugin's manifest.",
+        "Correct `[transforms.NAME.config]`; `gristmill plugin inspect` shows the schema.";
+    GrantTooSmall = "grant_too_small", Host, Never:
+        "A transform is granted less than its plugin says it needs.",
+        "Raise the limit in `[transforms.NAME.limits]`.";
+    PluginInitFailed = "plugin_init_failed", Host, Never:
+        "A plugin refused its configuration, or trapped while it started.",
+        "The message is the plugin's own; correct the configuration or the plugin.";
+
+    // Kafka, before the start and while running.
+    BrokerUnreachable = "broker_unreachable", Host, Backoff:
+        "No broker answers.",
+        "Check `[kafka] brokers`, the network and the security settings.";
+    TopicMissing = "topic_missing", Host, Never:
+        "A topic of the pipeline does not exist.",
+        "Create it; `gristmill topics FILE --create` makes all that are missing.";
+    NotCoPartitioned = "not_co_partitioned", Host, Never:
+        "Sources that are joined have different partition counts.",
+        "Create the topics with the same number of partitions, or put a repartitioning transform in front of one.";
+    TopicUnfit = "topic_unfit", Host, Never:
+        "A topic has settings that its use does not allow, such as a table that is not compacted.",
+        "Change the setting that the message names.";
+    NotAuthorized = "not_authorized", Host, Never:
+        "The cluster refuses an operation to this user.",
+        "Grant it; `gristmill topics FILE --acls` lists what is needed.";
+    InstanceInUse = "instance_in_use", Host, Never:
+        "Another process runs with the same instance name.",
+        "Give each host its own `[app] instance`, or stop the other one.";
+    PositionLost = "position_lost", Host, Never:
+        "The committed position of a source lies outside the topic: records were deleted before they were read.",
+        "Decide what to do about the gap, then reset the group's offsets for that topic.";
+    KafkaFailed = "kafka_failed", Worker, Backoff:
+        "A request to Kafka failed in a way that may pass.",
+        "Nothing, if it goes away; else look into the broker's log.";
+    TransactionAborted = "transaction_aborted", Worker, Backoff:
+        "A transaction was aborted; its records are processed again.",
+        "Nothing, if it is rare: rebalances and broker restarts do this.";
+    ProducerReplaced = "producer_replaced", Worker, Backoff:
+        "The outcome of a transaction was unknown or the producer was fenced; it is replaced and goes on from what is committed.",
+        "Nothing, if it is rare.";
+    MembershipLost = "membership_lost", Worker, Backoff:
+        "The worker lost its place in the consumer group before it could commit.",
+        "Nothing, if it is rare; else raise `max.poll.interval.ms` or lower the limits of the plugin's calls.";
+
+    // The host itself.
+    StateDirUnusable = "state_dir_unusable", Host, Never:
+        "The state directory cannot be made, written or locked.",
+        "Name a directory that this user can write and no other host uses.";
+    AddressUnusable = "address_unusable", Host, Never:
+        "An address to listen on is taken or not allowed.",
+        "Choose another port.";
+    CommandUnfit = "command_unfit", Host, Never:
+        "A command was given arguments that do not fit together.",
+        "See the command's `--help`.";
+    Internal = "internal", Host, Never:
+        "The host found itself in a state that its own rules exclude.",
+        "Report it with the log; nothing uncommitted was made visible.";
+
+    // One record, or one call of a plugin.
+    Trap = "trap", Record, Never:
+        "The plugin panicked or trapped on this record.",
+        "Correct the plugin, then retry the dead letter.";
+    Timeout = "timeout", Record, Never:
+        "The plugin computed longer than its limit on this record alone, twice.",
+        "Raise `limits.call`, or correct the plugin.";
+    MemoryLimit = "memory_limit", Record, Never:
+        "The plugin asked for more memory than it is granted.",
+        "Raise `limits.memory`, or correct the plugin.";
+    OutputLimit = "output_limit", Record, Never:
+        "The plugin gave more output for one call than it is granted.",
+        "Raise `limits.output`, or correct the plugin.";
+    OutcomeInvalid = "outcome_invalid", Record, Never:
+        "The plugin answered something that the interface does not allow, such as a sink that does not exist.",
+        "Correct the plugin, or the SDK that it was built with.";
+    RecordRefused = "record_refused", Record, Never:
+        "An output of this record cannot be written: the broker would refuse it or did.",
+        "The message names the reason: its size, a missing key for a compacted topic, its timestamp.";
+    PluginRetry = "plugin_retry", Task, Backoff:
+        "The plugin asked for the same batch again later.",
+        "The message is the plugin's own; the task waits and goes on by itself.";
+    PluginFatal = "plugin_fatal", Task, Never:
+        "The plugin said that it cannot go on; its task has stopped, nothing is lost.",
+        "The message is the plugin's own; correct the cause and start the host again.";
+    TooManyTraps = "too_many_traps", Task, Never:
+        "A plugin trapped so often that its transform was stopped, before it dead-letters the whole topic.",
+        "Correct the plugin and start the host again: it goes on where it stopped.";
+}
+
+impl Code {
+    /// The code with this text, if there is one.
+    pub fn find(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A failure that the host can name.
+#[derive(Debug)]
+pub struct Fault {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    code: Code,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Fault {
+    /// A fault. The message is lower case, says what failed and for which object, and has no final period.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { inner: Box::new(Inner { code, message: message.into(), hint: None, source: None }) }
+    }
+
+    /// Adds what caused it.
+    #[must_use]
+    pub fn because(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.inner.source = Some(source.into());
+        self
+    }
+
+    /// Adds what the user can do, in place of the general remedy of the code.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.inner.hint = Some(hint.into());
+        self
+    }
+
+    /// Its stable code.
+    pub fn code(&self) -> Code {
+        self.inner.code
+    }
+
+    /// What failed, without the causes.
+    pub fn message(&self) -> &str {
+        &self.inner.message
+    }
+
+    /// What the user can do: the fault's own hint, or the remedy of its code.
+    pub fn remedy(&self) -> &str {
+        self.inner.hint.as_deref().unwrap_or_else(|| self.code().remedy())
+    }
+
+    /// The whole fault as a person reads it: message, causes, hint and code, a line each.
+    pub fn report(&self) -> String {
+        let mut text = format!("error: {}", self.inner.message);
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!("\n  caused by: {error}"));
+            cause = error.source();
+        }
+        text.push_str(&format!("\nhint: {}\ncode: {}", self.remedy(), self.code()));
+        text
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.inner.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn reports_message_causes_hint_and_code_on_lines_of_their_own() {
+        let fault = Fault::new(Code::NotCoPartitioned, "transform `activation` cannot start")
+            .because("`a` has 6 partitions, `b` has 12")
+            .hint("create both topics alike");
+
+        assert_eq!(
+            fault.report(),
+            "error: transform `activation` cannot start\n  caused by: `a` has 6 partitions, `b` has 12\n\
+             hint: create both topics alike\ncode: not_co_partitioned"
+        );
+    }
+
+    #[test]
+    fn names_every_code_once_in_snake_case() {
+        let texts: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+
+        assert_eq!(texts.len(), Code::ALL.len());
+        assert!(texts.iter().all(|text| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        assert!(Code::ALL.iter().all(|code| Code::find(code.as_str()) == Some(*code)));
+    }
+}
