@@ -271,7 +271,7 @@ pub enum CallError {
 }
 
 /// What a plugin wants done, as it was lifted: spans and numbers are not checked yet.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Outcome {
     /// The records to produce.
     pub outputs: Vec<OutputSlot>,
@@ -283,6 +283,30 @@ pub struct Outcome {
     pub rejected: Vec<Rejection>,
     /// The records left without effect on purpose: code, how many.
     pub skipped: Vec<(String, u32)>,
+    /// What the plugin measured during the call; counts only if the call is kept.
+    pub measurements: Vec<Measurement>,
+}
+
+/// A value of a plugin's own metric.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Measurement {
+    /// The metric, as the plugin names it.
+    pub name: String,
+    /// What happened to it.
+    pub value: Measured,
+    /// Names and values; the order does not matter.
+    pub labels: Vec<(String, String)>,
+}
+
+/// What happened to a metric.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Measured {
+    /// A counter grew by this.
+    Count(u64),
+    /// A gauge was set to this.
+    Gauge(f64),
+    /// A histogram got this value.
+    Observe(f64),
 }
 
 /// Where the parts of an output lie in an outcome.
@@ -315,7 +339,8 @@ pub struct Rejection {
 
 /// What a plugin can reach of its task's state during a call. Tables only, for now; stores come with the local engine.
 pub trait State: Send {
-    /// The table with this name, if the manifest declares it as a source of kind table or broadcast that is kept.
+    /// The table with this name, if the manifest declares it as a source of kind table or broadcast that is kept. The
+    /// answer is the same in all calls of a task: an instance asks once.
     fn table(&self, name: &str) -> Option<TableIndex>;
 
     /// The row of a key.
