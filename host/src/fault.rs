@@ -273,6 +273,12 @@ impl Fault {
         &self.inner.message
     }
 
+    /// The causes in one line, the nearest first; empty when there is none.
+    pub fn cause(&self) -> String {
+        let chain = std::iter::successors(self.source(), |error: &&(dyn Error + 'static)| (*error).source());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
     /// What the user can do: the fault's own hint, or the remedy of its code.
     pub fn remedy(&self) -> &str {
         self.inner.hint.as_deref().unwrap_or_else(|| self.code().remedy())

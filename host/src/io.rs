@@ -122,6 +122,24 @@ pub struct Outgoing<'a> {
     pub cause: CauseId,
 }
 
+/// What a topic takes; what it would refuse is found before it is sent, because a refusal aborts the whole transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TopicFacts {
+    /// The largest batch of one record that broker and client accept, in bytes (`max.message.bytes`).
+    pub max_bytes: usize,
+    /// Whether it is compacted: then a record without a key is refused.
+    pub compacted: bool,
+    /// How far ahead of the broker's clock a timestamp may be; none when the broker does not look.
+    pub ahead_max: Option<Duration>,
+}
+
+impl Default for TopicFacts {
+    /// What a broker does with a topic that nobody configured.
+    fn default() -> Self {
+        Self { max_bytes: 1_048_588, compacted: false, ahead_max: Some(Duration::from_secs(3600)) }
+    }
+}
+
 /// How a step of a transaction failed, by what must happen next.
 #[derive(Debug)]
 pub enum TransactionError {

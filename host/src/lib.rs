@@ -21,6 +21,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod event;
 pub mod fault;
 pub mod id;
 pub mod io;

@@ -170,6 +170,36 @@ impl Chunk {
         self.push(record.key(), record.value(), record.headers(), (record.timestamp(), record.offset()))
     }
 
+    /// A chunk of copies of a run of records, by position.
+    #[must_use]
+    pub fn slice(&self, positions: &std::ops::Range<usize>) -> Self {
+        self.select(|index| positions.contains(&index))
+    }
+
+    /// Appends copies of all records of `other`, which follow in the same partition. Refused with `false`, and nothing
+    /// is appended, when the arena would grow beyond [`CHUNK_BYTES_MAX`].
+    pub fn append_chunk(&mut self, other: &Self) -> bool {
+        if self.bytes.len().saturating_add(other.bytes.len()) > CHUNK_BYTES_MAX {
+            return false;
+        }
+        let (byte, header) = (count(self.bytes.len()), count(self.headers.len()));
+        let moved = |span: Span| Span { start: span.start + byte, ..span };
+        self.headers.extend(
+            other
+                .headers
+                .iter()
+                .map(|slot| HeaderSlot { name: moved(slot.name), value: slot.value.map(moved) }),
+        );
+        self.records.extend(other.records.iter().map(|slot| RecordSlot {
+            key: slot.key.map(moved),
+            value: slot.value.map(moved),
+            headers: Range { start: slot.headers.start + header, ..slot.headers },
+            ..*slot
+        }));
+        self.bytes.extend_from_slice(&other.bytes);
+        true
+    }
+
     /// The descriptions of the records, for whoever hands the arena on as it is.
     pub fn slots(&self) -> &[RecordSlot] {
         &self.records
@@ -269,6 +299,16 @@ mod tests {
 
         assert_eq!(chunk.first().unwrap().value(), Some(&b""[..]));
         assert_eq!(chunk.last().unwrap().value(), None);
+    }
+
+    #[test]
+    fn appends_another_chunk_with_its_headers() {
+        let mut chunk = sample();
+
+        assert!(chunk.append_chunk(&sample()));
+
+        assert_eq!(chunk.len(), 4);
+        assert_eq!(chunk.slice(&(2..4)), sample());
     }
 
     #[test]

@@ -83,6 +83,11 @@ impl View {
         self.partitions.iter().map(|(partition, progress)| (*partition, progress.position))
     }
 
+    /// How far a partition has been read: the next offset to read. The start for a partition that is not read.
+    pub fn position(&self, partition: Partition) -> Offset {
+        self.partitions.get(&partition).map_or(Offset(0), |progress| progress.position)
+    }
+
     /// The latest records of a partition from an offset on, in offset order, `limit` at most.
     pub fn entries_from(&self, partition: Partition, from: Offset, limit: usize) -> Chunk {
         let mut chunk = Chunk::new();
