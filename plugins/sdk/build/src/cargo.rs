@@ -54,7 +54,7 @@ const PROFILE: &[&str] = &[
     "profile.plugin.codegen-units=1",
     "profile.plugin.panic='abort'",
     "profile.plugin.debug=false",
-    "profile.plugin.strip='none'",
+    "profile.plugin.strip='debuginfo'",
     "profile.plugin.incremental=false",
 ];
 
