@@ -1,7 +1,16 @@
 //! The two files and their owners: the developer's manifest, the operator's pipeline file.
 //!
-//! `raw` holds a pipeline file exactly as it is written, without a look at anything else. `pipeline` is built once from
-//! it, with the manifests of its plugins at hand, and is valid by construction: what it holds can be run.
+//! `document` is TOML in which every value knows its line. `raw` holds a pipeline file as it is written, without a look
+//! at any plugin. `assembly` builds the `pipeline` from it once the manifests of its plugins are at hand; a pipeline is
+//! valid by construction: what it holds can be run. Defaults live in `pipeline`, and `show` prints them.
 
+pub mod assembly;
+pub mod client;
+pub mod document;
+pub mod env;
 pub mod manifest;
 pub mod pipeline;
+pub mod plugin_ref;
+pub mod raw;
+pub mod schema;
+pub mod units;

@@ -292,9 +292,16 @@ impl Fault {
             text.push_str(&format!("\n  caused by: {error}"));
             cause = error.source();
         }
-        text.push_str(&format!("\nhint: {}\ncode: {}", self.remedy(), self.code()));
+        text.push_str(&format!("\nhint: {}\ncode: {}", in_message_form(self.remedy()), self.code()));
         text
     }
+}
+
+/// A sentence as hints are printed: lower case, no final period.
+fn in_message_form(sentence: &str) -> String {
+    let mut chars = sentence.strip_suffix('.').unwrap_or(sentence).chars();
+    let first = chars.next().into_iter().flat_map(char::to_lowercase);
+    first.chain(chars).collect()
 }
 
 impl fmt::Display for Fault {

@@ -1,6 +1,11 @@
 //! The manifest: what the developer of a plugin declares in `plugin.toml`.
 
+use crate::config::schema::Property;
 use crate::id::{SinkIndex, SourceIndex};
+
+mod parse;
+
+pub use parse::parse;
 
 /// What a plugin is and needs. Positions in its lists are the numbers that cross the interface.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,10 +24,18 @@ pub struct Manifest {
     pub sources: Vec<SourceDecl>,
     /// Its outputs.
     pub sinks: Vec<SinkDecl>,
+    /// Its stores.
+    pub stores: Vec<StoreDecl>,
+    /// Its indexes.
+    pub indexes: Vec<IndexDecl>,
+    /// The kinds of job that it starts.
+    pub jobs: Vec<JobDecl>,
+    /// The endpoints that it calls.
+    pub endpoints: Vec<EndpointDecl>,
     /// The memory that it wishes, in bytes.
     pub needs_memory_bytes: Option<u64>,
     /// The properties of its configuration.
-    pub config: Vec<ConfigProperty>,
+    pub config: Vec<Property>,
 }
 
 /// The kinds of source.
@@ -45,6 +58,10 @@ pub struct SourceDecl {
     pub kind: SourceKind,
     /// Whether the operator may leave it unbound.
     pub optional: bool,
+    /// Whether the plugin wants to see the row before each record.
+    pub previous: bool,
+    /// For people.
+    pub description: String,
 }
 
 /// A sink as declared.
@@ -54,21 +71,73 @@ pub struct SinkDecl {
     pub name: String,
     /// For people.
     pub description: String,
+    /// The broadcast sources whose position its records carry, by name.
+    pub after: Vec<String>,
 }
 
-/// One property of a plugin's configuration.
+/// A store as declared.
 #[derive(Clone, PartialEq, Debug)]
-pub struct ConfigProperty {
-    /// Its key in `[transforms.T.config]`.
+pub struct StoreDecl {
+    /// Its name.
     pub name: String,
-    /// Its JSON Schema, with our types `duration` and `size` beside JSON Schema's.
-    pub schema: serde_json::Value,
-    /// What it is when the operator says nothing; none makes it required, unless `optional`.
-    pub default: Option<serde_json::Value>,
-    /// Whether it may be left out although it has no default.
-    pub optional: bool,
+    /// How its keys are written, for people who look into it: `text`, `tuple` or `bytes`.
+    pub key: String,
+    /// How its values are written: `json`, `text`, `record` or `bytes`.
+    pub value: String,
     /// For people.
     pub description: String,
+}
+
+/// An index as declared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct IndexDecl {
+    /// Its name.
+    pub name: String,
+    /// The table or store that it is kept for.
+    pub on: String,
+    /// Grows when its terms are computed in another way.
+    pub version: u32,
+    /// The configuration that its terms depend on.
+    pub config: Vec<String>,
+    /// Whether the number of rows of a term is kept.
+    pub counted: bool,
+    /// For people.
+    pub description: String,
+}
+
+/// A kind of job as declared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobDecl {
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub description: String,
+}
+
+/// An endpoint as declared.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EndpointDecl {
+    /// Its name in the pipeline file.
+    pub name: String,
+    /// The HTTP methods that it may be called with.
+    pub methods: Vec<String>,
+    /// For people.
+    pub description: String,
+}
+
+impl SourceKind {
+    /// The kinds with their names in a manifest.
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("stream", Self::Stream), ("table", Self::Table), ("broadcast", Self::Broadcast)];
+
+    /// The name in a manifest.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Table => "table",
+            Self::Broadcast => "broadcast",
+        }
+    }
 }
 
 impl Manifest {
@@ -80,5 +149,19 @@ impl Manifest {
     /// The declaration of a sink.
     pub fn sink(&self, index: SinkIndex) -> Option<&SinkDecl> {
         self.sinks.get(index.0 as usize)
+    }
+
+    /// What it declares and this version of the host cannot do yet, for people. Empty when it can be run.
+    pub fn unsupported(&self) -> Vec<String> {
+        let mut wants = Vec::new();
+        wants.extend(self.stores.iter().map(|store| format!("the store `{}`", store.name)));
+        wants.extend(self.indexes.iter().map(|index| format!("the index `{}`", index.name)));
+        wants.extend(self.jobs.iter().map(|job| format!("the job `{}`", job.name)));
+        wants.extend(self.endpoints.iter().map(|endpoint| format!("the endpoint `{}`", endpoint.name)));
+        let previous = self.sources.iter().filter(|source| source.previous);
+        wants.extend(previous.map(|source| format!("`previous` on the source `{}`", source.name)));
+        let after = self.sinks.iter().filter(|sink| !sink.after.is_empty());
+        wants.extend(after.map(|sink| format!("`after` on the sink `{}`", sink.name)));
+        wants
     }
 }

@@ -1,6 +1,7 @@
 //! The pipeline: what the operator runs, valid by construction.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,13 +30,25 @@ pub struct App {
     pub instance: Option<InstanceName>,
 }
 
+impl App {
+    /// The default of `[app] state_dir`, beside the pipeline file.
+    pub const STATE_DIR: &'static str = "gristmill-state";
+}
+
 /// The Kafka cluster, and how to talk to it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq)]
 pub struct Kafka {
     /// `host:port`, several separated by commas.
     pub brokers: String,
     /// Options for librdkafka; none of them is one that the host owns.
     pub client: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Kafka {
+    /// Without the values of client options: there are secrets among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kafka").field("brokers", &self.brokers).field("client", &self.client.keys()).finish()
+    }
 }
 
 /// A plugin under a name: topics bound, limits and grants given. One of the words for it is transform; this is its
@@ -99,6 +112,19 @@ pub enum Start {
     Earliest,
     /// After the last record; resolved once and committed before the first record is taken.
     Latest,
+}
+
+impl Start {
+    /// The starts with their names in a pipeline file.
+    pub const NAMES: [(&'static str, Self); 2] = [("earliest", Self::Earliest), ("latest", Self::Latest)];
+
+    /// The name in a pipeline file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
 }
 
 /// A sink bound to a topic.

@@ -1,0 +1,220 @@
+//! What only the plugin's manifest can tell about a pipeline file.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::{manifest, raw};
+
+const MANIFEST: &str = r#"
+[plugin]
+name = "joiner"
+version = "1.2.3"
+interface = "0.1"
+[[source]]
+name = "items"
+kind = "table"
+[[source]]
+name = "classes"
+kind = "broadcast"
+[[source]]
+name = "updates"
+kind = "stream"
+optional = true
+[[sink]]
+name = "enriched"
+[needs]
+memory = "16MiB"
+[config.class_pointer]
+type = "string"
+default = "/deliveryClass"
+[config.wait]
+type = "duration"
+default = "1d"
+"#;
+
+const FILE: &str = r#"[app]
+id = "shop"
+[kafka]
+brokers = "localhost:9092"
+[transforms.join]
+plugin = "builtin:joiner"
+sources.items = "items"
+sources.classes = "classes"
+sinks.enriched = "enriched"
+"#;
+
+fn build(manifest: &str, file: &str) -> Result<Pipeline, Fault> {
+    let raw = raw::parse(Path::new("shop.toml"), file, &|_| None)?;
+    assemble(&raw, &mut |_| Ok((manifest::parse(manifest)?, Digest([7; 32]))))
+}
+
+fn report(manifest: &str, file: &str) -> String {
+    build(manifest, file).unwrap_err().report()
+}
+
+/// The file with one more line in its transform.
+fn with(line: &str) -> String {
+    format!("{FILE}{line}\n")
+}
+
+#[test]
+fn binds_topics_by_position_and_fills_in_defaults() {
+    let pipeline = build(MANIFEST, FILE).unwrap();
+
+    let deployment = &pipeline.deployments[0];
+    assert_eq!(deployment.group(), "shop.join");
+    let topics: Vec<_> = deployment.sources.iter().map(|s| s.as_ref().map(|s| s.topic.as_str())).collect();
+    assert_eq!(topics, [Some("items"), Some("classes"), None]);
+    assert_eq!(deployment.sinks[0].topic.as_str(), "enriched");
+    assert_eq!(deployment.dead_letters.as_str(), "shop.join.dead-letters");
+    assert_eq!(deployment.config_json, r#"{"class_pointer":"/deliveryClass","wait":86400000}"#);
+    let identity = (deployment.plugin.name.as_str(), deployment.plugin.version.as_str());
+    assert_eq!(identity, ("joiner", "1.2.3"));
+}
+
+#[test]
+fn reports_a_source_that_is_not_bound() {
+    assert_eq!(
+        report(MANIFEST, &FILE.replace("sources.classes = \"classes\"\n", "")),
+        "error: transform `join` does not bind its source `classes` (shop.toml:5)\n\
+         hint: add `sources.classes = \"TOPIC\"` to `[transforms.join]`\ncode: source_unbound"
+    );
+}
+
+#[test]
+fn reports_a_sink_that_is_not_bound() {
+    assert_eq!(
+        report(MANIFEST, &FILE.replace("sinks.enriched = \"enriched\"\n", "")),
+        "error: transform `join` does not bind its sink `enriched` (shop.toml:5)\n\
+         hint: add `sinks.enriched = \"TOPIC\"` to `[transforms.join]`\ncode: sink_unbound"
+    );
+}
+
+#[test]
+fn reports_a_transform_that_would_have_no_tasks() {
+    let optional = MANIFEST.replace("kind = \"table\"", "kind = \"table\"\noptional = true");
+
+    let text = report(&optional, &FILE.replace("sources.items = \"items\"\n", ""));
+
+    assert!(text.starts_with("error: transform `join` has no stream or table bound (shop.toml:5)"), "{text}");
+    assert!(text.ends_with("code: source_unbound"), "{text}");
+}
+
+#[test]
+fn reports_bindings_that_the_plugin_does_not_have() {
+    assert_eq!(
+        report(MANIFEST, &FILE.replace("sources.items", "sources.itms")),
+        "error: unknown key `transforms.join.sources.itms` (shop.toml:7)\n\
+         hint: did you mean `items`?\ncode: unknown_key"
+    );
+    assert_eq!(
+        report(MANIFEST, &FILE.replace("sinks.enriched", "sinks.output")),
+        "error: unknown key `transforms.join.sinks.output` (shop.toml:9)\n\
+         hint: known here: `enriched`\ncode: unknown_key"
+    );
+}
+
+#[test]
+fn reports_a_setting_that_the_plugin_does_not_have() {
+    assert_eq!(
+        report(MANIFEST, &with("config.class_pointr = '/c'")),
+        "error: `transforms.join.config.class_pointr` is not a setting of this plugin (shop.toml:10)\n\
+         hint: did you mean `class_pointer`?\ncode: plugin_config_invalid"
+    );
+}
+
+#[test]
+fn reports_a_setting_of_the_wrong_type() {
+    assert_eq!(
+        report(MANIFEST, &with("config.wait = 5")),
+        "error: `transforms.join.config.wait` is `5`, it must be a whole number with `ms`, `s`, `m`, `h` or `d`, \
+         such as \"500ms\" (shop.toml:10)\n\
+         hint: correct `[transforms.NAME.config]`; `gristmill plugin inspect` shows the schema\n\
+         code: plugin_config_invalid"
+    );
+}
+
+#[test]
+fn refuses_variables_in_a_plugins_settings() {
+    let text = report(MANIFEST, &with("config.class_pointer = '${SECRET}'"));
+
+    assert!(text.contains("code: plugin_config_invalid"), "{text}");
+}
+
+#[test]
+fn reports_a_grant_below_the_need() {
+    assert_eq!(
+        report(MANIFEST, &with("limits.memory = '8MiB'")),
+        "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
+         caused by: the plugin needs 16MiB of memory and is granted 8MiB\n\
+         hint: set `memory = \"16MiB\"` in `[transforms.join.limits]`\ncode: grant_too_small"
+    );
+    assert!(build(MANIFEST, &with("limits.memory = '16MiB'")).is_ok());
+}
+
+#[test]
+fn reports_another_interface_line() {
+    assert_eq!(
+        report(&MANIFEST.replace("interface = \"0.1\"", "interface = \"9.0\""), FILE),
+        "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
+         caused by: the plugin is built for interface `9.0`, this host speaks `0.1`\n\
+         hint: use a host and a plugin of the same interface line\ncode: interface_unsupported"
+    );
+}
+
+#[test]
+fn reports_what_this_host_cannot_do_yet() {
+    let manifest = format!("{MANIFEST}[[store]]\nname = \"pending\"\n[[job]]\nname = \"walk\"\n");
+
+    assert_eq!(
+        report(&manifest, FILE),
+        "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
+         caused by: this version of the host cannot do yet: the store `pending`, the job `walk`\n\
+         hint: use a newer host, or a plugin without it\ncode: plugin_unsupported"
+    );
+}
+
+#[test]
+fn reports_a_wrong_manifest_with_the_transform_that_uses_it() {
+    let text = report("[plugin]\nname = 'x'\n", FILE);
+
+    assert_eq!(
+        text,
+        "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
+         caused by: the plugin's manifest cannot be used\n  \
+         caused by: missing key `plugin.version` (plugin.toml:1)\n\
+         hint: set it; `gristmill init` writes a file with every key in it\ncode: manifest_invalid"
+    );
+}
+
+#[test]
+fn lets_only_streams_start_at_latest() {
+    let latest = |name: &str| format!("{name} = {{ topic = 'x', start = 'latest' }}");
+
+    let text = report(MANIFEST, &FILE.replace("sources.items = \"items\"", &latest("sources.items")));
+    assert!(
+        text.starts_with("error: `transforms.join.sources.items` starts at `latest`, but it is a table"),
+        "{text}"
+    );
+    assert!(text.ends_with("code: invalid_value"), "{text}");
+
+    let pipeline = build(MANIFEST, &with(&latest("sources.updates"))).unwrap();
+    assert_eq!(pipeline.deployments[0].sources[2].as_ref().unwrap().start, Start::Latest);
+}
+
+#[test]
+fn refuses_topics_that_would_feed_themselves() {
+    for (file, part) in [
+        (FILE.replace("= \"classes\"", "= \"items\""), "is bound to `items`, and so is the source `items`"),
+        (
+            FILE.replace("= \"enriched\"", "= \"items\""),
+            "would write to `items`, which the source `items` reads",
+        ),
+        (with("dead_letter.topic = 'classes'"), "would write to `classes`"),
+        (with("dead_letter.topic = 'enriched'"), "which is the dead-letter topic too"),
+    ] {
+        let fault = build(MANIFEST, &file).unwrap_err();
+        assert_eq!(fault.code(), Code::InvalidValue);
+        assert!(fault.message().contains(part), "{}", fault.message());
+    }
+}
