@@ -1,1 +1,14 @@
-//! The support library of the test suites.
+//! The support library of the test suites: clusters, clients, processes, the conformance checks, and the checker.
+//!
+//! A suite is an integration test of this package: `offline` needs nothing but Rust, `broker` needs Java and Maven.
+//! Nothing here waits for a length of time: every wait is for a condition, with a deadline and a message that says what
+//! was seen instead.
+
+pub mod client;
+pub mod cluster;
+pub mod conformance;
+pub mod process;
+pub mod read;
+pub mod record;
+pub mod rundir;
+pub mod wait;

@@ -1,0 +1,53 @@
+//! An independent judge of what a pipeline did: it reads every record of every topic, at both isolation levels, and knows
+//! nothing of the host.
+//!
+//! It has its own model of the delivery-time transform, on trees of serde_json, and one function for each invariant of
+//! the project's promises. Each returns a [`Report`]: how much was looked at, and what was wrong, with examples. A report
+//! that has looked at nothing is not green.
+//!
+//! | invariant | function |
+//! |---|---|
+//! | I1 committed outputs are the model's: none lost, none doubled, none wrong | [`exactly_once`] |
+//! | I2 outputs of a key come in source order | [`source_order`] |
+//! | I3 the last output of a key is the join of the last item with the last classes | [`convergence`] |
+//! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity`] |
+//! | I9 no hanging transaction | [`nothing_hangs`] |
+//! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation`] |
+//! | I16 the faults were really hit | [`faults_hit`] |
+
+mod atomicity;
+mod conservation;
+mod convergence;
+mod exactly_once;
+mod faults;
+mod matching;
+mod model;
+mod observation;
+mod order;
+mod report;
+mod stable;
+#[cfg(test)]
+mod testing;
+
+pub use atomicity::atomicity;
+pub use conservation::conservation;
+pub use convergence::convergence;
+pub use exactly_once::exactly_once;
+pub use faults::{Fault, faults_hit};
+pub use model::{Expected, Filter, Model};
+pub use observation::{End, Observation, Topic};
+pub use order::source_order;
+pub use report::{Report, all_hold};
+pub use stable::nothing_hangs;
+
+/// The invariants that concern a delivery-time pipeline whose classes rest and whose input is consumed.
+pub fn at_rest(seen: &Observation, model: &Model) -> Vec<Report> {
+    vec![
+        exactly_once(seen, model),
+        source_order(seen),
+        convergence(seen, model),
+        atomicity(seen),
+        nothing_hangs(seen),
+        conservation(seen),
+    ]
+}
