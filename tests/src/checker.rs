@@ -44,10 +44,10 @@ pub use stable::nothing_hangs;
 pub fn at_rest(seen: &Observation, model: &Model) -> Vec<Report> {
     vec![
         exactly_once(seen, model),
-        source_order(seen),
+        source_order(seen, model),
         convergence(seen, model),
-        atomicity(seen),
+        atomicity(seen, model),
         nothing_hangs(seen),
-        conservation(seen),
+        conservation(seen, model),
     ]
 }

@@ -180,7 +180,10 @@ impl Client {
         let mut config = vec![("transactional.id", id), ("transaction.timeout.ms", "60000")];
         config.extend(more);
         let producer = self.producer(&config)?;
-        producer.0.init_transactions(REQUEST).with_context(|| format!("cannot init transactions of `{id}`"))?;
+        producer
+            .0
+            .init_transactions(REQUEST)
+            .with_context(|| format!("cannot init transactions of `{id}`"))?;
         Ok(producer)
     }
 
@@ -241,7 +244,10 @@ impl Client {
         asked.add_partition_range(topic, 0, self.partitions(topic)? - 1);
         let answer = consumer.committed_offsets(asked, REQUEST)?;
         let found = answer.elements();
-        Ok(found.iter().filter_map(|e| Some((e.partition(), e.offset().to_raw().filter(|o| *o >= 0)?))).collect())
+        Ok(found
+            .iter()
+            .filter_map(|e| Some((e.partition(), e.offset().to_raw().filter(|o| *o >= 0)?)))
+            .collect())
     }
 }
 

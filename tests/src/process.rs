@@ -65,11 +65,19 @@ impl Process {
     /// When it had ended by itself before: then the fault was not hit.
     pub fn kill(mut self) -> Result<()> {
         if let Some(status) = self.ended()? {
-            anyhow::bail!("{} was to be killed, but had ended with {status}; its log:\n{}", self.name, self.tail());
+            anyhow::bail!(
+                "{} was to be killed, but had ended with {status}; its log:\n{}",
+                self.name,
+                self.tail()
+            );
         }
         self.child.kill()?;
         let status = self.child.wait()?;
-        ensure!(status.signal() == Some(libc::SIGKILL), "{} ended with {status} instead of SIGKILL", self.name);
+        ensure!(
+            status.signal() == Some(libc::SIGKILL),
+            "{} ended with {status} instead of SIGKILL",
+            self.name
+        );
         Ok(())
     }
 
@@ -120,7 +128,11 @@ impl Process {
                 return Ok(Seen::Yes(()));
             }
             if let Some(status) = self.ended()? {
-                anyhow::bail!("{} ended with {status} before it wrote `{text}`; its log:\n{}", self.name, self.tail());
+                anyhow::bail!(
+                    "{} ended with {status} before it wrote `{text}`; its log:\n{}",
+                    self.name,
+                    self.tail()
+                );
             }
             Ok(Seen::NotYet(self.tail()))
         })

@@ -47,7 +47,10 @@ pub fn whole(client: &Client, topic: &str, isolation: Isolation) -> Result<Vec<R
             }
             Some(Err(error)) => tolerate(&error)?,
             None if progress.elapsed() > PATIENCE => {
-                bail!("partitions {open:?} of `{topic}` do not come to their end; {} records read", records.len())
+                bail!(
+                    "partitions {open:?} of `{topic}` do not come to their end; {} records read",
+                    records.len()
+                )
             }
             None => continue,
         }
@@ -87,7 +90,9 @@ pub fn take<C: ConsumerContext>(consumer: &BaseConsumer<C>, count: usize) -> Res
 
 /// Lets pass what a client reports while a broker restarts: the client connects again by itself.
 fn tolerate(error: &KafkaError) -> Result<()> {
-    use rdkafka::types::RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve};
+    use rdkafka::types::RDKafkaErrorCode::{
+        AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve,
+    };
     match error.rdkafka_error_code() {
         Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut | Resolve) => Ok(()),
         _ => bail!("cannot read: {error}"),

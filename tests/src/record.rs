@@ -95,7 +95,8 @@ pub fn make_headers(headers: &[Header]) -> OwnedHeaders {
     let made = OwnedHeaders::new_with_capacity(headers.len());
     let native = ptr::from_ref(made.as_borrowed()).cast_mut().cast::<rd_kafka_headers_t>();
     for (name, value) in headers {
-        let (value, size) = value.as_deref().map_or((ptr::null(), 0), |v| (v.as_ptr().cast::<c_void>(), v.len()));
+        let (value, size) =
+            value.as_deref().map_or((ptr::null(), 0), |v| (v.as_ptr().cast::<c_void>(), v.len()));
         // SAFETY: `native` are the headers that `made` owns, nobody else holds them yet; names and values are copied.
         unsafe {
             let name_size = name.len().cast_signed();

@@ -35,7 +35,8 @@ pub fn repository() -> &'static Path {
 pub fn target() -> Result<PathBuf> {
     let program = env::current_exe().context("cannot tell where this test program lies")?;
     // target/<profile>/deps/<test>
-    let target = program.ancestors().nth(3).context("this test program does not lie in Cargo's target folder")?;
+    let target =
+        program.ancestors().nth(3).context("this test program does not lie in Cargo's target folder")?;
     Ok(target.to_owned())
 }
 

@@ -50,7 +50,11 @@ pub fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Re
 ///
 /// # Errors
 /// As [`until`].
-pub fn until_equal<T: PartialEq + Debug>(what: &str, want: &T, mut look: impl FnMut() -> Result<T>) -> Result<()> {
+pub fn until_equal<T: PartialEq + Debug>(
+    what: &str,
+    want: &T,
+    mut look: impl FnMut() -> Result<T>,
+) -> Result<()> {
     until(what, || {
         let value = look()?;
         Ok(if value == *want { Seen::Yes(()) } else { Seen::NotYet(format!("{value:?}, not {want:?}")) })
@@ -63,8 +67,8 @@ mod tests {
 
     #[test]
     fn says_what_was_seen_when_the_deadline_passes() {
-        let error =
-            until_within(Duration::ZERO, "the moon", || Ok(Seen::<()>::NotYet("a cloud".into()))).unwrap_err();
+        let error = until_within(Duration::ZERO, "the moon", || Ok(Seen::<()>::NotYet("a cloud".into())))
+            .unwrap_err();
 
         assert_eq!(error.to_string(), "waited 0 s for the moon; seen instead: a cloud");
     }

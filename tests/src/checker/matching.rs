@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::model::identity;
+use super::model::{Expected, Model, identity};
 use super::observation::Observation;
 use crate::record::Record;
 
@@ -15,35 +15,36 @@ pub(super) struct Match<'a> {
     pub(super) item: Option<Place>,
 }
 
-/// Matches outputs and items of a key that are the same but for the times. Of several that are equal, the first output
-/// is given to the first item, and so on.
-pub(super) fn outputs(seen: &Observation) -> Vec<Match<'_>> {
+/// Matches outputs with items of their key that are the same but for the times; tombstones with items that make one. Of
+/// several that are equal, the first output is given to the first item, and so on.
+pub(super) fn outputs<'a>(seen: &'a Observation, model: &Model) -> Vec<Match<'a>> {
     let mut items: BTreeMap<(Vec<u8>, String), VecDeque<Place>> = BTreeMap::new();
     for item in &seen.items.committed {
         let Some(key) = item.key.clone() else { continue };
-        items.entry((key, identity(item))).or_default().push_back((item.partition, item.offset));
+        let becomes = match model.expected(item) {
+            Expected::Tombstone => "tombstone".to_owned(),
+            Expected::OneOf(_) | Expected::Rejected => identity(item),
+        };
+        items.entry((key, becomes)).or_default().push_back((item.partition, item.offset));
     }
-    // An item that does not pass the filter has a tombstone for output: what is left over of those is looked up by key.
-    let mut matches = Vec::new();
-    for output in &seen.enriched.committed {
+    let mut find = |output: &Record| {
         let key = output.key.clone().unwrap_or_default();
-        let item = items.get_mut(&(key, identity(output))).and_then(VecDeque::pop_front);
-        matches.push(Match { output, item });
-    }
-    matches
+        items.get_mut(&(key, identity(output))).and_then(VecDeque::pop_front)
+    };
+    seen.enriched.committed.iter().map(|output| Match { output, item: find(output) }).collect()
 }
 
-/// The items that dead letters say they were.
+/// The items that dead letters say they were, none for one that names no item. Dead letters of classes are left out.
 pub(super) fn dead_letters(seen: &Observation) -> Vec<(&Record, Option<Place>)> {
-    let letters = seen.dead_letters.committed.iter();
+    let topic = |letter: &Record| letter.header("gristmill-source-topic");
+    let letters =
+        seen.dead_letters.committed.iter().filter(|l| topic(l).as_deref() != Some(&seen.classes.name));
     letters
-        .filter(|letter| letter.header("gristmill-source-topic").as_deref() != Some(&seen.classes.name))
         .map(|letter| {
             let number = |name: &str| letter.header(name).and_then(|text| text.parse::<i64>().ok());
             let partition = number("gristmill-source-partition").and_then(|n| i32::try_from(n).ok());
-            let from_items = letter.header("gristmill-source-topic").as_deref() == Some(&seen.items.name);
-            let place = partition.zip(number("gristmill-source-offset")).filter(|_| from_items);
-            (letter, place)
+            let place = partition.zip(number("gristmill-source-offset"));
+            (letter, place.filter(|_| topic(letter).as_deref() == Some(&seen.items.name)))
         })
         .collect()
 }

@@ -88,7 +88,9 @@ impl Model {
             return Expected::Rejected;
         }
         let Some(value) = item.value.as_deref() else { return Expected::Tombstone };
-        let Ok(Value::Object(object)) = serde_json::from_slice::<Value>(value) else { return Expected::Rejected };
+        let Ok(Value::Object(object)) = serde_json::from_slice::<Value>(value) else {
+            return Expected::Rejected;
+        };
         let document = Value::Object(object.clone());
         let Some(classes) = names(document.pointer(&self.pointer)) else { return Expected::Rejected };
         if let Some(filter) = &self.filter
@@ -99,7 +101,8 @@ impl Model {
         let mut outcomes = BTreeSet::from([None]);
         for class in classes {
             let states = states(class);
-            outcomes = outcomes.iter().flat_map(|best| states.iter().map(|state| better(*best, *state))).collect();
+            outcomes =
+                outcomes.iter().flat_map(|best| states.iter().map(|state| better(*best, *state))).collect();
         }
         Expected::OneOf(outcomes.into_iter().map(|times| enriched(&object, times)).collect())
     }
@@ -172,7 +175,8 @@ mod tests {
     fn takes_the_smallest_minimum_then_the_smallest_maximum() {
         let expected = model().expected(&item("a", r#"{"class":["bulky","tied","small","absent"]}"#));
 
-        let want = r#"{"class":["bulky","tied","small","absent"],"minimumDeliveryTime":1,"maximumDeliveryTime":2}"#;
+        let want =
+            r#"{"class":["bulky","tied","small","absent"],"minimumDeliveryTime":1,"maximumDeliveryTime":2}"#;
         assert_eq!(expected, one(want));
     }
 
@@ -214,7 +218,8 @@ mod tests {
     #[test]
     fn accepts_any_state_of_a_class_that_moved() {
         let classes = [class("bulky", 5, 9), class("bulky", 4, 9)];
-        let Expected::OneOf(texts) = Model::new("/class", &classes).moving().expected(&item("a", r#"{"class":"bulky"}"#))
+        let Expected::OneOf(texts) =
+            Model::new("/class", &classes).moving().expected(&item("a", r#"{"class":"bulky"}"#))
         else {
             panic!("not an item")
         };

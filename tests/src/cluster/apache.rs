@@ -122,7 +122,11 @@ impl Apache {
             .args(["node", &node.to_string(), &self.nodes.count().to_string()])
             .output()
             .context("cannot run tests/kafka/kafka.sh")?;
-        ensure!(output.status.success(), "node {node} did not restart: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "node {node} did not restart: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(())
     }
 
@@ -176,7 +180,11 @@ fn fetch() -> Result<()> {
     static FETCHED: OnceLock<Result<(), String>> = OnceLock::new();
     let fetched = FETCHED.get_or_init(|| {
         let output = Command::new(script()).arg("fetch").output().map_err(|error| error.to_string())?;
-        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        }
     });
     fetched.clone().map_err(|error| anyhow!("cannot fetch Apache Kafka for the tests:\n{error}"))
 }

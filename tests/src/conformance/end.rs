@@ -1,9 +1,9 @@
 //! The ends of a partition: high watermark, last stable offset, and the event that says it was reached.
 
 use anyhow::{Result, ensure};
+use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::Offset;
 
 use crate::client::{Client, Isolation, position, unique};
 use crate::read;
@@ -83,7 +83,9 @@ pub fn shows_both_ends_while_a_transaction_is_open(client: &Client) -> Result<()
     ensure!(client.watermarks(&topic, 0, Isolation::Uncommitted)? == (0, 3));
     producer.commit()?;
 
-    wait::until_equal("the stable end to follow", &(0, 4), || client.watermarks(&topic, 0, Isolation::Committed))
+    wait::until_equal("the stable end to follow", &(0, 4), || {
+        client.watermarks(&topic, 0, Isolation::Committed)
+    })
 }
 
 pub fn reports_the_end_again_after_more_records(client: &Client) -> Result<()> {

@@ -99,7 +99,8 @@ pub fn refuses_offsets_of_an_unknown_member(client: &Client) -> Result<()> {
 fn refusal(reader: &Reader, stale: &ConsumerGroupMetadata) -> Result<RDKafkaErrorCode> {
     reader.producer.begin()?;
     let list = position(&reader.topic, 0, 6)?;
-    let result = rdkafka::producer::Producer::send_offsets_to_transaction(&reader.producer.0, &list, stale, REQUEST);
+    let result =
+        rdkafka::producer::Producer::send_offsets_to_transaction(&reader.producer.0, &list, stale, REQUEST);
     let code = match result {
         Err(KafkaError::Transaction(error)) => error.code(),
         other => bail!("the offsets were not refused: {other:?}"),
@@ -117,7 +118,9 @@ pub fn fences_a_static_member_by_its_double(client: &Client) -> Result<()> {
     let second = Member::join(client, &group, &[&topic], &[("group.instance.id", "same")])?;
 
     second.await_partitions(2)?;
-    wait::until_equal("the first member's fence", &Some(RDKafkaErrorCode::FencedInstanceId), || Ok(first.fatal()))
+    wait::until_equal("the first member's fence", &Some(RDKafkaErrorCode::FencedInstanceId), || {
+        Ok(first.fatal())
+    })
 }
 
 pub fn refuses_offsets_of_a_static_member_that_was_replaced(client: &Client) -> Result<()> {

@@ -69,7 +69,9 @@ impl Member {
         let (seen, stopped) = (watch.clone(), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Some(Err(KafkaError::MessageConsumptionFatal(code))) = consumer.poll(Duration::from_millis(50)) {
+                if let Some(Err(KafkaError::MessageConsumptionFatal(code))) =
+                    consumer.poll(Duration::from_millis(50))
+                {
                     seen.lock().fatal = Some(code);
                 }
             }
@@ -104,7 +106,9 @@ impl Drop for Member {
 
 /// Waits until both members own that many partitions each, and no partition twice.
 fn await_split(left: &Member, right: &Member, counts: (usize, usize)) -> Result<()> {
-    wait::until_equal("the partitions to be shared", &counts, || Ok((left.owned().len(), right.owned().len())))?;
+    wait::until_equal("the partitions to be shared", &counts, || {
+        Ok((left.owned().len(), right.owned().len()))
+    })?;
     ensure!(left.owned().is_disjoint(&right.owned()), "{:?} and {:?}", left.owned(), right.owned());
     Ok(())
 }
@@ -133,7 +137,12 @@ pub fn gives_the_same_partitions_of_two_topics_to_a_member(client: &Client) -> R
 
     for member in [&first, &second] {
         let of = |topic: &str| -> Vec<_> {
-            member.owned().into_iter().filter(|(name, _)| name == topic).map(|(_, partition)| partition).collect()
+            member
+                .owned()
+                .into_iter()
+                .filter(|(name, _)| name == topic)
+                .map(|(_, partition)| partition)
+                .collect()
         };
         ensure!(of(&items) == of(&orders), "{:?}", member.owned());
     }

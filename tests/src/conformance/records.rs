@@ -25,7 +25,8 @@ fn header(name: &str, value: Option<&str>) -> Header {
 pub fn keeps_keys_values_headers_and_timestamps(client: &Client) -> Result<()> {
     let topic = client.topic("round", 1, &[FOR_EVER])?;
     let producer = client.producer(&[])?;
-    let headers = vec![header("a", Some("1")), header("b", None), header("a", Some("2")), header("c", Some(""))];
+    let headers =
+        vec![header("a", Some("1")), header("b", None), header("a", Some("2")), header("c", Some(""))];
 
     let sent = BaseRecord::to(&topic).key("sku").payload("item").timestamp(1_600_000_000_123);
     producer.send(sent.headers(make_headers(&headers)))?;
@@ -49,7 +50,8 @@ pub fn tells_null_from_empty(client: &Client) -> Result<()> {
 
     let records = read::whole(client, &topic, Isolation::Committed)?;
     let shapes: Vec<_> = records.iter().map(|r| (r.key.clone(), r.value.clone())).collect();
-    let want = [(None, Some(b"no key".to_vec())), (Some(vec![]), Some(vec![])), (Some(b"tombstone".to_vec()), None)];
+    let want =
+        [(None, Some(b"no key".to_vec())), (Some(vec![]), Some(vec![])), (Some(b"tombstone".to_vec()), None)];
     ensure!(shapes == want, "{shapes:?}");
     Ok(())
 }
