@@ -25,5 +25,6 @@ pub mod event;
 pub mod fault;
 pub mod id;
 pub mod io;
+pub mod kafka;
 pub mod record;
 pub mod view;

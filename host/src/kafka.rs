@@ -1,0 +1,26 @@
+//! Kafka, as the ports see it: the only place that names rdkafka.
+//!
+//! Consumers and producers are our own thin ones over librdkafka's C functions, because the crate's own cannot do what
+//! exactly-once needs of them: it names no topic at the end of a partition, panics on header names that are not UTF-8,
+//! waits 100 ms in every commit and takes no interceptors. All `unsafe` code of the host's Kafka side is in `native`,
+//! `consumer` and `producer`; everything above them is ordinary code.
+//!
+//! ```text
+//! source  broadcast  tail       what the host reads
+//! sink    produce    topics     what it writes and makes
+//! consumer  producer            thin clients: one owner, a few calls
+//! client  native  error         settings, pointers with owners, codes
+//! ```
+
+//BR
+pub mod client;
+mod consumer;
+mod error;
+mod native;
+//PR
+mod producer;
+mod rebalance;
+pub mod sink;
+pub mod source;
+//TL
+pub mod topics;
