@@ -234,7 +234,8 @@ impl Message {
     /// # Safety
     /// `message` is null or a message of a consumer that outlives it, and nobody else frees it.
     pub(super) unsafe fn take(message: *mut rd_kafka_message_t) -> Option<Self> {
-        (!message.is_null()).then_some(Self { message })
+        // Lazily: a message that was made of null would be destroyed.
+        (!message.is_null()).then(|| Self { message })
     }
 
     fn native(&self) -> &rd_kafka_message_t {
