@@ -2,4 +2,7 @@
 
 mod broker {
     mod conformance;
+    mod crashes;
+    mod malformed;
+    mod members;
 }
