@@ -4,7 +4,7 @@
 //! A module imports lower floors only, and a test proves it:
 //!
 //! ```text
-//! cli                                             what a person types
+//! cli  main                                       what a person types
 //! app  api                                        joins adapters to workers
 //! worker  driver                                  the poll loop and the one commit path
 //! task | kafka  store  plugin  callout  memory    the heart, and the adapters that never import each other
