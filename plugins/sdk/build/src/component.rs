@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context as _;
+use anyhow::bail;
 use wit_component::ComponentEncoder;
 
 use crate::Component;
@@ -15,6 +16,9 @@ use crate::cargo::Module;
 
 /// Changes whenever the same module would become another component.
 const ENCODER: &str = concat!("gristmill-build ", env!("CARGO_PKG_VERSION"), " wit-component 0.258");
+
+/// How the names of the processor's functions begin, among the exports of a module.
+const PROCESSOR: &[u8] = b"gristmill:transform/processor@0.1.";
 
 /// Writes the component of a module, or finds that it is there.
 pub(crate) fn write(module: &Module, out_dir: &Path, route: Route) -> anyhow::Result<Component> {
@@ -39,14 +43,18 @@ pub(crate) fn write(module: &Module, out_dir: &Path, route: Route) -> anyhow::Re
 }
 
 fn encode(module: &[u8], package: &str) -> anyhow::Result<Vec<u8>> {
+    // Without the export the encoder makes an empty component, and the host is the first to complain.
+    if !module.windows(PROCESSOR.len()).any(|window| window == PROCESSOR) {
+        bail!("`{package}` exports no processor\nhint: call `gristmill::export!` in the crate's root");
+    }
     ComponentEncoder::default()
         .validate(true)
         .module(module)
         .and_then(|encoder| encoder.encode())
         .with_context(|| {
             format!(
-                "the module of `{package}` does not fit the interface\nhint: call `gristmill::export!` in \
-                 the crate's root, and import nothing but what the interface offers"
+                "the module of `{package}` does not fit the interface\nhint: import nothing but what the \
+                 interface offers"
             )
         })
 }
@@ -72,8 +80,12 @@ fn replace(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
-    /// The smallest module, which is no plugin but a valid module.
-    const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
+    /// A module that is nothing but a custom section with the right name.
+    fn small() -> Vec<u8> {
+        let name = [PROCESSOR, b"0#process"].concat();
+        let length = u8::try_from(name.len()).unwrap();
+        [b"\0asm\x01\0\0\0\0".as_slice(), &[length + 1, length], &name].concat()
+    }
 
     fn module(directory: &Path, bytes: &[u8]) -> Module {
         let path = directory.join("some.wasm");
@@ -84,7 +96,7 @@ mod tests {
     #[test]
     fn encodes_a_module_once() {
         let directory = tempfile::tempdir().unwrap();
-        let module = module(directory.path(), EMPTY);
+        let module = module(directory.path(), &small());
         let out = directory.path().join("out");
 
         let first = write(&module, &out, Route::Installed).unwrap();
@@ -99,9 +111,9 @@ mod tests {
     fn encodes_again_when_the_module_changed_or_the_component_is_gone() {
         let directory = tempfile::tempdir().unwrap();
         let out = directory.path().join("out");
-        let first = write(&module(directory.path(), EMPTY), &out, Route::Installed).unwrap();
+        let first = write(&module(directory.path(), &small()), &out, Route::Installed).unwrap();
 
-        let named = [EMPTY, b"\0\x05\x04name"].concat();
+        let named = [small().as_slice(), b"\0\x05\x04more"].concat();
         assert!(write(&module(directory.path(), &named), &out, Route::Installed).unwrap().fresh);
 
         std::fs::remove_file(&first.path).unwrap();
@@ -109,10 +121,21 @@ mod tests {
     }
 
     #[test]
+    fn refuses_a_module_that_exports_no_processor() {
+        let directory = tempfile::tempdir().unwrap();
+
+        let module = module(directory.path(), b"\0asm\x01\0\0\0");
+        let error = write(&module, directory.path(), Route::Installed).unwrap_err();
+
+        assert!(error.to_string().contains("call `gristmill::export!`"), "{error}");
+    }
+
+    #[test]
     fn refuses_what_is_no_module() {
         let directory = tempfile::tempdir().unwrap();
 
-        let error = write(&module(directory.path(), b"ELF"), directory.path(), Route::Installed).unwrap_err();
+        let module = module(directory.path(), &[b"ELF", PROCESSOR].concat());
+        let error = write(&module, directory.path(), Route::Installed).unwrap_err();
 
         assert!(error.to_string().contains("`some` does not fit the interface"), "{error}");
     }
