@@ -9,31 +9,49 @@ use crate::fault::{Code, Fault};
 /// The options that the host sets itself because its guarantees depend on them, and what sets them instead. Aliases
 /// are listed too: librdkafka takes either name.
 pub const OWNED: &[(&str, &str)] = &[
-    ("acks", "a transaction needs every acknowledgement"),
+    ("acks", TRANSACTIONAL),
     ("allow.auto.create.topics", "a misspelt topic must be an error"),
-    ("auto.commit.enable", "positions are committed in the transaction with the outputs"),
+    ("auto.commit.enable", POSITIONS),
+    ("auto.commit.interval.ms", POSITIONS),
     ("auto.offset.reset", "`start` of the source decides where to begin"),
+    ("batch.size", "it follows from the sizes that the topics allow"),
     ("bootstrap.servers", "set `[kafka] brokers`"),
-    ("enable.auto.commit", "positions are committed in the transaction with the outputs"),
-    ("enable.auto.offset.store", "positions are committed in the transaction with the outputs"),
-    ("enable.gapless.guarantee", "the transactional producer settles it"),
-    ("enable.idempotence", "the transactional producer settles it"),
+    ("delivery.report.only.error", TRANSACTIONAL),
+    ("delivery.timeout.ms", TRANSACTIONAL),
+    ("enable.auto.commit", POSITIONS),
+    ("enable.auto.offset.store", POSITIONS),
+    ("enable.gapless.guarantee", TRANSACTIONAL),
+    ("enable.idempotence", TRANSACTIONAL),
     ("enable.partition.eof", "the host needs to see where a partition ends"),
     ("group.id", "it is `<app>.<transform>`"),
     ("group.instance.id", "it is made from `[app] instance`"),
-    ("group.protocol", "co-partitioned sources need the classic protocol's assignor"),
+    ("group.protocol", "co-partitioned sources need an assignor of the classic protocol"),
+    ("group.remote.assignor", "co-partitioned sources need an assignor of the classic protocol"),
     ("isolation.level", "records of open and aborted transactions must stay invisible"),
-    ("max.in.flight", "the order of outputs depends on it"),
-    ("max.in.flight.requests.per.connection", "the order of outputs depends on it"),
-    ("message.send.max.retries", "the transactional producer settles it"),
+    ("log.queue", "the host logs what the client says"),
+    ("max.in.flight", TRANSACTIONAL),
+    ("max.in.flight.requests.per.connection", TRANSACTIONAL),
+    ("message.max.bytes", "it follows from the sizes that the topics allow"),
+    ("message.send.max.retries", TRANSACTIONAL),
+    ("message.timeout.ms", TRANSACTIONAL),
     ("metadata.broker.list", "set `[kafka] brokers`"),
+    ("msg_order_cmp", TRANSACTIONAL),
     ("partition.assignment.strategy", "co-partitioned sources need `range`"),
     ("partitioner", "keys must land where Java producers put them"),
-    ("request.required.acks", "a transaction needs every acknowledgement"),
-    ("retries", "the transactional producer settles it"),
+    ("queuing.strategy", TRANSACTIONAL),
+    ("request.required.acks", TRANSACTIONAL),
+    ("retries", TRANSACTIONAL),
     ("transaction.timeout.ms", "the bounds of a transaction are derived from it"),
     ("transactional.id", "it is made from `[app] instance`"),
 ];
+
+const POSITIONS: &str = "positions are committed in the transaction with the outputs";
+const TRANSACTIONAL: &str = "the transactional producer settles it: no record lost, none twice, all in order";
+
+/// Whether the host sets an option itself.
+pub fn is_owned(key: &str) -> bool {
+    OWNED.iter().any(|(owned, _)| *owned == key)
+}
 
 /// Reads `[kafka.client]`. A dotted key without quotes is a table in TOML; here it means the same as one in quotes.
 ///

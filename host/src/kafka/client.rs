@@ -8,6 +8,7 @@ use rdkafka::bindings::*;
 use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
+use crate::config::client;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::kafka::native::text;
@@ -18,50 +19,12 @@ pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// The largest record that a client takes; what a topic takes is checked topic by topic.
 const MESSAGE_BYTES_MAX: usize = 100_000_000;
 
-/// Options that no pipeline file can set, because what the host promises depends on them.
-pub const OWNED_KEYS: &[&str] = &[
-    "acks",
-    "allow.auto.create.topics",
-    "auto.commit.enable",
-    "auto.commit.interval.ms",
-    "auto.offset.reset",
-    "batch.size",
-    "bootstrap.servers",
-    "delivery.report.only.error",
-    "delivery.timeout.ms",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.gapless.guarantee",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.instance.id",
-    "group.protocol",
-    "group.remote.assignor",
-    "isolation.level",
-    "log.queue",
-    "max.in.flight",
-    "max.in.flight.requests.per.connection",
-    "message.max.bytes",
-    "message.send.max.retries",
-    "message.timeout.ms",
-    "metadata.broker.list",
-    "msg_order_cmp",
-    "partition.assignment.strategy",
-    "partitioner",
-    "queuing.strategy",
-    "request.required.acks",
-    "retries",
-    "transaction.timeout.ms",
-    "transactional.id",
-];
-
 /// Checks one option of `[kafka.client]`.
 ///
 /// # Errors
 /// `client_key_owned`, `client_key_unknown`. The value is never repeated: it may be a secret.
 pub fn check_option(key: &str, value: &str) -> Result<(), Fault> {
-    if OWNED_KEYS.contains(&key) {
+    if client::is_owned(key) {
         return Err(Fault::new(Code::ClientKeyOwned, format!("the host owns the client option `{key}`")));
     }
     let mut config = ClientConfig::new();

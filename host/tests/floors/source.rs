@@ -15,6 +15,8 @@ pub(crate) struct File {
 /// A word of a file.
 pub(crate) struct Word {
     pub(crate) text: String,
+    /// With the word that follows it in a path, such as `Instant::now`.
+    pub(crate) path: String,
     pub(crate) line: usize,
     pub(crate) in_tests: bool,
 }
@@ -89,8 +91,12 @@ impl File {
 
     /// Its words.
     pub(crate) fn words(&self) -> impl Iterator<Item = Word> {
-        let words = self.tokens.iter().filter(|token| token.text.starts_with(is_word));
-        words.map(|token| Word { text: token.text.clone(), line: token.line, in_tests: token.in_tests })
+        let words = self.tokens.iter().enumerate().filter(|(_, token)| token.text.starts_with(is_word));
+        words.map(|(at, token)| {
+            let next = if self.is_path(at) { self.text(at + 3) } else { "" };
+            let path = format!("{}::{next}", token.text);
+            Word { text: token.text.clone(), path, line: token.line, in_tests: token.in_tests }
+        })
     }
 
     /// The modules of the crate that it names, in `use` lines and in paths.
