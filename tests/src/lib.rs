@@ -8,6 +8,7 @@ pub mod checker;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod foreign;
 pub mod host;
 pub mod process;
 pub mod read;

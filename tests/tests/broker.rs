@@ -3,6 +3,7 @@
 mod broker {
     mod conformance;
     mod crashes;
+    mod foreign;
     mod malformed;
     mod members;
 }
