@@ -205,6 +205,9 @@ codes! {
     RecordRefused = "record_refused", Record, Never:
         "An output of this record cannot be written: the broker would refuse it or did.",
         "The message names the reason: its size, a missing key for a compacted topic, its timestamp.";
+    DeadLetterRefused = "dead_letter_refused", Task, Never:
+        "The dead-letter topic refuses a dead letter even without its content; its task has stopped, nothing is lost.",
+        "Raise the topic's `max.message.bytes`, or correct its settings, and start the host again.";
     PluginRetry = "plugin_retry", Task, Backoff:
         "The plugin asked for the same batch again later.",
         "The message is the plugin's own; the task waits and goes on by itself.";

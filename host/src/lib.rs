@@ -27,4 +27,6 @@ pub mod id;
 pub mod io;
 pub mod kafka;
 pub mod record;
+pub mod task;
 pub mod view;
+pub mod worker;

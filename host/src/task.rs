@@ -1,0 +1,330 @@
+//! The heart: a task takes records in and gives effects out, and knows nothing of Kafka, WebAssembly, clocks or threads.
+//!
+//! ```text
+//!              open                    settled                    stop
+//!   Closed ------------> Fresh ---------------------> Running ------------> Stopped
+//!     ^  \                 |    its positions are       |  ^
+//!     |   \----------------+--- committed already ------+  |  turn, rewind
+//!     +------------------- close --------------------------+
+//! ```
+//! The worker feeds it (`records`, `end`), lets it work (`turn`), sends what comes out, and tells it what became of the
+//! transaction: `commit`, or `rewind` after an abort, or `close` and `open` when only Kafka knows. A stopped task keeps
+//! its positions and its partitions until somebody acts.
+
+pub mod backoff;
+pub mod broadcast;
+mod buffer;
+mod call;
+mod check;
+mod culprits;
+mod dead_letter;
+pub mod effects;
+pub mod note;
+mod run;
+pub mod spec;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::event;
+use crate::fault::Fault;
+use crate::id::{Offset, TaskId, Timestamp, TopicPartition};
+use crate::io::{Committed, Instance, Transform};
+use crate::record::Chunk;
+use crate::task::backoff::Backoff;
+use crate::task::broadcast::{Broadcast, Views};
+use crate::task::buffer::Buffer;
+use crate::task::culprits::{Breaker, Culprits};
+use crate::task::effects::{Cause, Effects};
+use crate::task::note::Positions;
+use crate::task::run::{Care, Run};
+use crate::task::spec::{Place, Spec};
+
+/// Pauses after a plugin asked to be called again later.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_LONGEST: Duration = Duration::from_secs(30);
+
+/// Where a task begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Opening {
+    /// The next offset to read of each source's partition.
+    pub positions: BTreeMap<TopicPartition, Offset>,
+    /// Those of them that are committed.
+    pub committed: BTreeMap<TopicPartition, Offset>,
+    /// How far the broadcast topics were applied, as committed.
+    pub broadcasts: Positions,
+}
+
+/// What a task needs of the world for a turn.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Makes instances.
+    pub transform: &'a dyn Transform,
+    /// The broadcast topics.
+    pub views: &'a Views,
+    /// Wall clock.
+    pub now: Timestamp,
+    /// Time that never goes back.
+    pub elapsed: Duration,
+}
+
+/// What a turn of a task came to.
+#[derive(Debug)]
+pub enum Turn {
+    /// There was nothing to do, or it has to wait.
+    Idle,
+    /// Something was found out about records; there are no effects yet.
+    Searching,
+    /// Effects, to be sent in the open transaction.
+    Made(Box<Effects>),
+    /// The task has just stopped.
+    Stopped,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed,
+    Fresh,
+    Running,
+    Stopped(Fault),
+}
+
+/// One task of a transform.
+pub struct Task {
+    id: TaskId,
+    spec: Arc<Spec>,
+    phase: Phase,
+    buffer: Buffer,
+    broadcast: Broadcast,
+    /// Runs that come before anything new: what is left of a run that failed or is run again.
+    runs: VecDeque<Run>,
+    instance: Option<Box<dyn Instance>>,
+    culprits: Culprits,
+    breaker: Breaker,
+    backoff: Backoff,
+    wait_until: Option<Duration>,
+    stream_time: Timestamp,
+    committed_stream_time: Timestamp,
+    has_effects: bool,
+}
+
+impl Task {
+    /// A closed task.
+    pub fn new(spec: &Arc<Spec>, id: TaskId) -> Self {
+        Self {
+            phase: Phase::Closed,
+            buffer: Buffer::new(spec, id.partition),
+            broadcast: Broadcast::new(spec),
+            runs: VecDeque::new(),
+            instance: None,
+            culprits: Culprits::default(),
+            breaker: Breaker::default(),
+            backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
+            wait_until: None,
+            stream_time: Timestamp(0),
+            committed_stream_time: Timestamp(0),
+            has_effects: false,
+            id,
+            spec: Arc::clone(spec),
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> &TaskId {
+        &self.id
+    }
+
+    /// The partitions that it reads.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.buffer.inputs().iter().map(buffer::Input::place)
+    }
+
+    /// Whether it may be given records.
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Fresh | Phase::Running)
+    }
+
+    /// Why it has stopped.
+    pub fn fault(&self) -> Option<&Fault> {
+        match &self.phase {
+            Phase::Stopped(fault) => Some(fault),
+            Phase::Closed | Phase::Fresh | Phase::Running => None,
+        }
+    }
+
+    /// Begins at these positions. What the task had in memory is kept when it has not moved since it was closed.
+    pub fn open(&mut self, opening: &Opening) {
+        if !matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        if self.instance.is_some() && !self.stands_at(opening) {
+            self.instance = None;
+        }
+        if self.instance.is_none() || self.broadcast.positions() != opening.broadcasts {
+            self.broadcast.open(&opening.broadcasts);
+        }
+        self.buffer.open(|place| {
+            let committed = opening.committed.get(place).copied();
+            opening.positions.get(place).map(|position| (*position, committed))
+        });
+        let is_fresh = self.buffer.inputs().iter().any(|input| input.committed().is_none());
+        self.phase = if is_fresh { Phase::Fresh } else { Phase::Running };
+        event::TaskOpened { task: &self.id, fresh: is_fresh }.emit();
+    }
+
+    fn stands_at(&self, opening: &Opening) -> bool {
+        let stands = |input: &buffer::Input| {
+            input.committed() == Some(input.position())
+                && opening.committed.get(input.place()) == Some(&input.position())
+        };
+        self.buffer.inputs().iter().all(stands)
+    }
+
+    /// Lets go of its partitions. The instance stays, for the case that they come back unchanged, unless something of it
+    /// is not committed.
+    pub fn close(&mut self) {
+        if self.is_dirty() || !self.runs.is_empty() {
+            self.drop_uncommitted();
+        }
+        self.buffer.rewind();
+        self.wait_until = None;
+        if self.is_open() {
+            self.phase = Phase::Closed;
+            event::TaskClosed { task: &self.id }.emit();
+        }
+    }
+
+    /// Takes in records of one of its partitions.
+    pub fn records(&mut self, place: &TopicPartition, chunk: Chunk) {
+        if self.is_open() {
+            self.buffer.push(place, chunk);
+        }
+    }
+
+    /// One of its partitions was read up to here, and there may be nothing to see before it.
+    pub fn end(&mut self, place: &TopicPartition, position: Offset) {
+        if self.is_open() {
+            self.buffer.end(place, position);
+        }
+    }
+
+    /// How many records wait for it.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len() + self.runs.iter().map(|run| run.records.len()).sum::<usize>()
+    }
+
+    /// Partitions whose flow has to change: those to pause, then those to resume.
+    pub fn flow(&mut self) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+        self.buffer.flow()
+    }
+
+    /// Whether its positions must be committed before it takes its first record, or they would be resolved again, later.
+    pub fn is_fresh(&self) -> bool {
+        matches!(self.phase, Phase::Fresh)
+    }
+
+    /// Whether its next turn may take long, so that no transaction must be open during it.
+    pub fn wants_quiet(&self) -> bool {
+        self.is_open() && self.runs.front().is_some_and(|run| run.care == Care::Suspect)
+    }
+
+    /// When it wants another turn, if it is waiting for a time.
+    pub fn wakes_at(&self) -> Option<Duration> {
+        self.wait_until.filter(|_| self.is_open())
+    }
+
+    /// Whether something of it is not committed. A task that has just stopped still has to commit what it did before.
+    pub fn is_dirty(&self) -> bool {
+        let moved = |input: &buffer::Input| input.committed() != Some(input.position());
+        !self.is_closed() && (self.has_effects || self.buffer.inputs().iter().any(moved))
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    /// Whether effects of it wait for a commit, and not only positions behind which nothing lies.
+    pub fn has_effects(&self) -> bool {
+        self.has_effects || self.is_fresh()
+    }
+
+    /// The positions to commit: of every source that moved, and always of the first one, which carries the note too and
+    /// shows the broker that the commit comes from the current member of the group.
+    pub fn positions(&self) -> Vec<(TopicPartition, Committed)> {
+        let note = note::write(&self.broadcast.positions());
+        let moved = self.buffer.inputs().iter().enumerate().filter(|(index, input)| {
+            let has_moved = input.committed() != Some(input.position());
+            *index == 0 || has_moved
+        });
+        let committed = |input: &buffer::Input| Committed { position: input.position(), note: note.clone() };
+        moved.map(|(_, input)| (input.place().clone(), committed(input))).collect()
+    }
+
+    /// What [`Task::positions`] gave is committed.
+    pub fn commit(&mut self) {
+        self.buffer.commit();
+        self.broadcast.commit();
+        self.committed_stream_time = self.stream_time;
+        self.has_effects = false;
+        if self.is_fresh() {
+            self.phase = Phase::Running;
+        }
+        if !self.culprits.is_empty() {
+            for input in self.buffer.inputs() {
+                let (source, partition) = (input.source(), self.id.partition);
+                self.culprits.forget_before(Place { source, partition, offset: input.position() });
+            }
+            self.broadcast.places().for_each(|place| self.culprits.forget_before(place));
+        }
+    }
+
+    /// Drops what is not committed, and tells where its partitions have to be read again.
+    pub fn rewind(&mut self) -> Vec<(TopicPartition, Offset)> {
+        if self.is_closed() {
+            return Vec::new();
+        }
+        self.drop_uncommitted();
+        self.buffer.inputs().iter().map(|input| (input.place().clone(), input.position())).collect()
+    }
+
+    fn drop_uncommitted(&mut self) {
+        self.runs.clear();
+        self.instance = None;
+        self.buffer.rewind();
+        self.broadcast.rewind();
+        self.stream_time = self.committed_stream_time;
+        self.has_effects = false;
+    }
+
+    /// The next offset of each of its partitions, committed or not.
+    pub fn reached(&self) -> Vec<(TopicPartition, Offset)> {
+        self.buffer.inputs().iter().map(|input| (input.place().clone(), input.position())).collect()
+    }
+
+    /// Breaks the rule that a task begins only when its positions are committed.
+    pub(crate) fn settle_unsafely(&mut self) {
+        self.phase = Phase::Running;
+    }
+
+    /// The broker refused a record that was made for this.
+    pub fn refused(&mut self, cause: Cause, fault: &Fault) {
+        let code = crate::fault::Code::RecordRefused.as_str();
+        match cause {
+            Cause::Output(place) => self.culprits.condemn(place, code, &fault.to_string()),
+            Cause::Among(first, last) => self.culprits.suspect(first, last),
+            Cause::DeadLetter(place) => {
+                if !self.culprits.refuse_dead_letter(place) {
+                    let message = "the dead-letter topic refuses even a dead letter without content";
+                    let cause = fault.to_string();
+                    self.stop(Fault::new(crate::fault::Code::DeadLetterRefused, message).because(cause));
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, fault: Fault) {
+        event::TaskStopped { task: &self.id, fault: &fault }.emit();
+        self.phase = Phase::Stopped(fault);
+    }
+}

@@ -1,0 +1,277 @@
+//! A turn of a task: one run through the plugin, and what its answer leads to.
+
+use crate::event;
+use crate::fault::{Code, Fault};
+use crate::id::Timestamp;
+use crate::io::{Batch, CallError, Outcome};
+use crate::record::Chunk;
+use crate::task::check::{Checked, Given, check};
+use crate::task::effects::{Effects, Parts};
+use crate::task::run::{Care, Condemned, Run};
+use crate::task::spec::Place;
+use crate::task::{Surroundings, Task, Turn};
+
+/// A record is dead-lettered for time only after this many runs alone: the machine may have been busy.
+const TIMEOUTS_MAX: u32 = 2;
+
+/// A failure of a call that concerns one of its records.
+struct Harm {
+    code: Code,
+    message: String,
+}
+
+impl Task {
+    /// Runs the next records through the plugin, one call at most.
+    pub fn turn(&mut self, around: &Surroundings<'_>) -> Turn {
+        if !matches!(self.phase, super::Phase::Running)
+            || self.wait_until.is_some_and(|time| time > around.elapsed)
+        {
+            return Turn::Idle;
+        }
+        self.wait_until = None;
+        match self.next_run(around) {
+            Some(run) => self.process(run, around),
+            // The run wants quiet: the worker has to close the transaction first.
+            None if !self.runs.is_empty() => Turn::Searching,
+            None => Turn::Idle,
+        }
+    }
+
+    fn next_run(&mut self, around: &Surroundings<'_>) -> Option<Run> {
+        if self.runs.is_empty() {
+            if !self.broadcast.fill(around.views) {
+                return None;
+            }
+            let bounds = self.spec.batch;
+            let run = self.broadcast.next(around.views, bounds).or_else(|| self.buffer.next());
+            let mut run = run.or_else(|| self.broadcast.next(around.views, bounds))?;
+            self.culprits.mark(&mut run);
+            self.runs.push_back(run);
+            if self.wants_quiet() {
+                return None;
+            }
+        }
+        self.isolate_suspects();
+        self.runs.pop_front()
+    }
+
+    /// Splits the first run until its first record is alone, when it is known that one of its records makes an output
+    /// that is refused.
+    fn isolate_suspects(&mut self) {
+        while let Some(run) = self.runs.pop_front() {
+            let has_suspect = run.records.iter().any(|record| self.culprits.is_suspect(run.place(&record)));
+            if run.living() < 2 || !has_suspect {
+                self.runs.push_front(run);
+                return;
+            }
+            let [left, right] = run.split(Care::Suspect);
+            self.runs.push_front(right);
+            self.runs.push_front(left);
+        }
+    }
+
+    fn process(&mut self, run: Run, around: &Surroundings<'_>) -> Turn {
+        let kept = run.kept();
+        if kept.as_ref().is_some_and(Vec::is_empty) {
+            return self.finish((run, kept), (Outcome::default(), Checked::default()));
+        }
+        let selected = kept.as_ref().map(|kept| select(&run.records, kept));
+        let records = selected.as_ref().unwrap_or(&run.records);
+        let stream_time = latest(records).max(self.stream_time);
+        if run.care != Care::Ordinary {
+            self.instance = None;
+        }
+        let is_new = self.instance.is_none();
+        let mut instance = match self.instance.take().map_or_else(|| around.transform.instance(&self.id), Ok)
+        {
+            Ok(instance) => instance,
+            Err(fault) => return self.give_up(run, fault),
+        };
+        let batch =
+            Batch { source: run.source, partition: run.partition, records, now: around.now, stream_time };
+        let answer = instance.process(batch, self.broadcast.state()).answer;
+        let given = Given { records, now: around.now, stream_time };
+        let checked =
+            answer.map(|outcome| check(&outcome, given, &self.spec).map(|checked| (outcome, checked)));
+        match checked {
+            Ok(Ok((outcome, checked))) => {
+                self.instance = Some(instance).filter(|instance| !instance.is_spent());
+                self.backoff.succeeded();
+                self.judge((run, kept), (outcome, checked))
+            }
+            Ok(Err(violation)) => {
+                self.harmed(run, is_new, Harm { code: violation.code, message: violation.message }, around)
+            }
+            Err(error) => self.failed(run, is_new, error, around),
+        }
+    }
+
+    /// Keeps an outcome, or runs the records again without the rejected ones when their traces cannot be told apart.
+    fn judge(
+        &mut self,
+        (mut run, kept): (Run, Option<Vec<u32>>),
+        (outcome, checked): (Outcome, Checked),
+    ) -> Turn {
+        if checked.rejected.is_empty() || checked.causes_known {
+            return self.finish((run, kept), (outcome, checked));
+        }
+        for rejection in checked.rejected {
+            let index = original(kept.as_deref(), rejection.index);
+            run.condemn(Condemned { index, code: rejection.code, message: rejection.message });
+        }
+        run.care = run.care.max(Care::Again);
+        self.runs.push_front(run);
+        Turn::Searching
+    }
+
+    fn finish(
+        &mut self,
+        (mut run, kept): (Run, Option<Vec<u32>>),
+        (outcome, checked): (Outcome, Checked),
+    ) -> Turn {
+        let dropped = checked.rejected.iter().map(|rejection| rejection.index).collect();
+        if !checked.rejected.is_empty() {
+            // The guest's caches have seen the records that leave no trace.
+            self.instance = None;
+        }
+        for rejection in checked.rejected {
+            let index = original(kept.as_deref(), rejection.index);
+            run.condemn(Condemned { index, code: rejection.code, message: rejection.message });
+        }
+        self.report(&run, &outcome);
+        self.stream_time = latest(&run.records).max(self.stream_time);
+        self.has_effects = true;
+        if self.broadcast.is_source(run.source) {
+            self.broadcast.advance(run.source, run.partition, run.until);
+        } else {
+            self.buffer.advance(run.source, run.until);
+        }
+        let dead = self.dead_letters(&run);
+        let (stream_time, bytes) = (self.stream_time, checked.bytes);
+        Turn::Made(Box::new(Effects::new(Parts { run, kept, outcome, dropped, dead, stream_time, bytes })))
+    }
+
+    /// The dead letters of a run. A broadcast record reaches every task, and one of them writes its dead letter.
+    fn dead_letters(&self, run: &Run) -> Vec<(Condemned, super::culprits::Form)> {
+        let is_broadcast = self.broadcast.is_source(run.source);
+        let mine = |place: &Place| {
+            !is_broadcast
+                || place.offset.0.rem_euclid(i64::from(self.spec.tasks)) == i64::from(self.id.partition.0)
+        };
+        let letters = run.condemned.iter().filter_map(|condemned| {
+            let record = run.records.get(condemned.index as usize)?;
+            let place = run.place(&record);
+            mine(&place).then(|| (condemned.clone(), self.culprits.form(place)))
+        });
+        letters.collect()
+    }
+
+    fn failed(&mut self, run: Run, is_new: bool, error: CallError, around: &Surroundings<'_>) -> Turn {
+        match error {
+            CallError::Trap { message, location } => {
+                let message = match location {
+                    Some(location) => format!("{message} at {location}"),
+                    None => message,
+                };
+                self.harmed(run, is_new, Harm { code: Code::Trap, message }, around)
+            }
+            CallError::Timeout { limit } => {
+                let message = format!("computed longer than {limit:?}");
+                self.harmed(run, is_new, Harm { code: Code::Timeout, message }, around)
+            }
+            CallError::Limit { code, message } => self.harmed(run, is_new, Harm { code, message }, around),
+            CallError::Retry(message) => {
+                self.report_failure(&run, Code::PluginRetry, &message);
+                self.wait_until = Some(around.elapsed.saturating_add(self.backoff.failed()));
+                self.runs.push_front(run);
+                Turn::Searching
+            }
+            CallError::Fatal(message) => {
+                let fault =
+                    Fault::new(Code::PluginFatal, format!("task `{}` cannot go on: {message}", self.id));
+                self.give_up(run, fault)
+            }
+        }
+    }
+
+    /// Finds the record that does the harm: by halves, then alone in a new instance.
+    fn harmed(&mut self, run: Run, is_new: bool, harm: Harm, around: &Surroundings<'_>) -> Turn {
+        self.report_failure(&run, harm.code, &harm.message);
+        if run.living() > 1 {
+            let [left, right] = run.split(Care::Suspect);
+            self.runs.push_front(right);
+            self.runs.push_front(left);
+            return Turn::Searching;
+        }
+        let Some(index) = run.kept().map_or(Some(0), |kept| kept.first().copied()) else {
+            return Turn::Searching;
+        };
+        let Some(place) = run.records.get(index as usize).map(|record| run.place(&record)) else {
+            return Turn::Searching;
+        };
+        let is_proven = match harm.code {
+            Code::Timeout => self.culprits.timed_out(place) >= TIMEOUTS_MAX,
+            // What earlier records left behind in the instance may be to blame.
+            _ => is_new,
+        };
+        let mut run = Run { care: Care::Suspect, ..run };
+        if is_proven {
+            if self.breaker.is_tripped_by(around.elapsed, self.spec.limits.traps_per_minute) {
+                let message = format!("task `{}` failed on too many records within a minute", self.id);
+                return self.give_up(run, Fault::new(Code::TooManyTraps, message).because(harm.message));
+            }
+            self.culprits.condemn(place, harm.code.as_str(), &harm.message);
+            run.condemn(Condemned { index, code: harm.code.as_str().to_owned(), message: harm.message });
+        }
+        self.runs.push_front(run);
+        Turn::Searching
+    }
+
+    /// Stops the task; the run stays where it is.
+    fn give_up(&mut self, run: Run, fault: Fault) -> Turn {
+        self.runs.push_front(run);
+        self.stop(fault);
+        Turn::Stopped
+    }
+
+    fn report_failure(&self, run: &Run, code: Code, message: &str) {
+        let (source, records) = (run.source, run.living());
+        event::CallFailed { task: &self.id, source, records, code: code.as_str(), message }.emit();
+    }
+
+    fn report(&self, run: &Run, outcome: &Outcome) {
+        let source = self.spec.source(run.source).map_or("", |source| source.name.as_str());
+        event::BatchProcessed {
+            task: &self.id,
+            source,
+            records: run.records.len(),
+            outputs: outcome.outputs.len(),
+            skipped: &outcome.skipped,
+            measurements: &outcome.measurements,
+        }
+        .emit();
+        for condemned in &run.condemned {
+            let Some(record) = run.records.get(condemned.index as usize) else { continue };
+            let Some(place) = self.spec.topic_partition(&run.place(&record)) else { continue };
+            let (offset, code, message) =
+                (record.offset(), condemned.code.as_str(), condemned.message.as_str());
+            event::RecordDeadLettered { task: &self.id, place: &place, offset, code, message }.emit();
+        }
+    }
+}
+
+/// The records at these positions, which grow.
+fn select(records: &Chunk, kept: &[u32]) -> Chunk {
+    let mut kept = kept.iter().map(|index| *index as usize).peekable();
+    records.select(|index| kept.next_if_eq(&index).is_some())
+}
+
+/// The position in all records of a run of one that the plugin got.
+fn original(kept: Option<&[u32]>, index: u32) -> u32 {
+    kept.map_or(index, |kept| kept.get(index as usize).copied().unwrap_or(index))
+}
+
+/// The highest timestamp of some records.
+fn latest(records: &Chunk) -> Timestamp {
+    records.slots().iter().map(|slot| slot.timestamp).max().unwrap_or_default()
+}

@@ -1,0 +1,154 @@
+//! A run: records of one source on their way through the plugin, and those among them that are condemned already.
+
+use crate::id::{Offset, Partition, SourceIndex};
+use crate::record::{Chunk, RecordRef};
+use crate::task::spec::Place;
+
+/// A record that goes to the dead letters, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Condemned {
+    /// Its position in the run's records.
+    pub(crate) index: u32,
+    /// The plugin's code, or one of the host's.
+    pub(crate) code: String,
+    /// For a person.
+    pub(crate) message: String,
+}
+
+/// Whether a run gets an instance that has seen nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Care {
+    /// The task's instance will do, and a transaction may be open.
+    Ordinary,
+    /// A new instance, because an earlier run without these records left traces in the old one.
+    Again,
+    /// A new instance and no open transaction: something in it fails, and finding out what may take long.
+    Suspect,
+}
+
+/// Records for one call, and what is known about them.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    /// Their source.
+    pub(crate) source: SourceIndex,
+    /// Their partition.
+    pub(crate) partition: Partition,
+    /// All of them, the condemned ones too.
+    pub(crate) records: Chunk,
+    /// The position that is reached when the run is done; beyond the last record when nothing lies behind it.
+    pub(crate) until: Offset,
+    /// The ones that the plugin does not get.
+    pub(crate) condemned: Vec<Condemned>,
+    /// How careful to be.
+    pub(crate) care: Care,
+}
+
+impl Run {
+    /// A run of records that nothing is known about.
+    pub(crate) fn new((source, partition): (SourceIndex, Partition), records: Chunk, until: Offset) -> Self {
+        Self { source, partition, records, until, condemned: Vec::new(), care: Care::Ordinary }
+    }
+
+    /// Where one of its records lies.
+    pub(crate) fn place(&self, record: &RecordRef<'_>) -> Place {
+        Place { source: self.source, partition: self.partition, offset: record.offset() }
+    }
+
+    /// Takes a record out of the run; the first reason stays.
+    pub(crate) fn condemn(&mut self, condemned: Condemned) {
+        if !self.is_condemned(condemned.index) {
+            self.condemned.push(condemned);
+        }
+    }
+
+    fn is_condemned(&self, index: u32) -> bool {
+        self.condemned.iter().any(|condemned| condemned.index == index)
+    }
+
+    /// Positions of the records that the plugin gets, when some are condemned.
+    pub(crate) fn kept(&self) -> Option<Vec<u32>> {
+        if self.condemned.is_empty() {
+            return None;
+        }
+        let mut condemned: Vec<_> = self.condemned.iter().map(|condemned| condemned.index).collect();
+        condemned.sort_unstable();
+        let all = 0..u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+        Some(all.filter(|index| condemned.binary_search(index).is_err()).collect())
+    }
+
+    /// How many records the plugin gets.
+    pub(crate) fn living(&self) -> usize {
+        self.records.len().saturating_sub(self.condemned.len())
+    }
+
+    /// Two runs, each with half of the records that the plugin gets.
+    pub(crate) fn split(self, care: Care) -> [Self; 2] {
+        let half = self.living() / 2;
+        let middle = match self.kept() {
+            None => half,
+            Some(kept) => kept.get(half).copied().unwrap_or_default() as usize,
+        };
+        let (left, right) =
+            (self.records.slice(&(0..middle)), self.records.slice(&(middle..self.records.len())));
+        let boundary = u32::try_from(middle).unwrap_or(u32::MAX);
+        let (before, mut behind): (Vec<_>, Vec<_>) =
+            self.condemned.into_iter().partition(|condemned| condemned.index < boundary);
+        behind.iter_mut().for_each(|condemned| condemned.index -= boundary);
+        let until = left.last().map_or(self.until, |record| record.offset().next());
+        let key = (self.source, self.partition);
+        [
+            Self { condemned: before, care, ..Self::new(key, left, until) },
+            Self { condemned: behind, care, ..Self::new(key, right, self.until) },
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Timestamp;
+
+    fn run(records: i64) -> Run {
+        let mut chunk = Chunk::new();
+        for offset in 0..records {
+            chunk.push(Some(b"k"), None, [], (Timestamp(0), Offset(offset)));
+        }
+        Run::new((SourceIndex(0), Partition(0)), chunk, Offset(100))
+    }
+
+    fn condemned(index: u32) -> Condemned {
+        Condemned { index, code: "trap".into(), message: String::new() }
+    }
+
+    #[test]
+    fn splits_so_that_each_half_has_work_and_positions_stay_exact() {
+        let [left, right] = run(5).split(Care::Suspect);
+
+        assert_eq!((left.records.len(), right.records.len()), (2, 3));
+        assert_eq!((left.until, right.until), (Offset(2), Offset(100)));
+    }
+
+    #[test]
+    fn splits_between_the_records_that_are_left() {
+        let mut run = run(4);
+        for index in [0, 1, 3] {
+            run.condemn(condemned(index));
+        }
+        run.condemned.retain(|condemned| condemned.index != 3);
+
+        let [left, right] = run.split(Care::Suspect);
+
+        assert_eq!((left.living(), right.living()), (1, 1));
+        assert_eq!(left.condemned.len(), 2);
+    }
+
+    #[test]
+    fn keeps_the_first_reason_of_a_record() {
+        let mut run = run(2);
+        run.condemn(condemned(1));
+        run.condemn(Condemned { code: "other".into(), ..condemned(1) });
+
+        assert_eq!(run.condemned, [condemned(1)]);
+        assert_eq!(run.kept(), Some(vec![0]));
+    }
+}

@@ -1,0 +1,213 @@
+//! Partitions come and go: tasks are opened where everything of theirs is here, and closed before it leaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::config::pipeline::Start;
+use crate::event;
+use crate::fault::{Code, Fault};
+use crate::id::{Offset, Partition, TopicPartition};
+use crate::io::{Sink, Source};
+use crate::task::note::{self, Positions};
+use crate::task::{Opening, Task};
+use crate::worker::Worker;
+use crate::worker::sabotage::{self, Rule};
+
+impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
+    /// The group gave partitions to this worker. Everything slow happens outside of this.
+    pub(super) fn assigned(&mut self, places: Vec<TopicPartition>) {
+        self.report("assigned", places.len());
+        self.assigned.extend(places);
+        // Asked now and not later: a membership of later would hide that the partitions were taken away in between.
+        self.membership = self.ports.source.membership().ok();
+    }
+
+    /// The group wants partitions back: everything is committed first.
+    pub(super) fn revoked(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
+        self.report("revoked", places.len());
+        if self.is_ready() {
+            self.commit()?;
+        }
+        self.let_go(places)
+    }
+
+    /// Partitions are somebody else's already: nothing of the open transaction can be committed.
+    pub(super) fn lost(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
+        self.report("lost", places.len());
+        self.close_tasks(places);
+        if self.is_ready() {
+            self.abort_and_rewind()?;
+        }
+        self.let_go(places)
+    }
+
+    /// The membership is not the one under which the partitions were assigned: they will be lost or revoked, and must not
+    /// be touched until they are assigned again.
+    pub(super) fn membership_lost(&mut self, fault: &Fault) -> Result<(), Fault> {
+        event::TransactionFailed { transform: &self.spec.transform, next: "lost", fault }.emit();
+        self.tasks.values_mut().for_each(Task::close);
+        self.assigned.clear();
+        self.membership = None;
+        self.abort_and_rewind()?;
+        self.spare_producer();
+        Ok(())
+    }
+
+    fn let_go(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
+        self.close_tasks(places);
+        places.iter().for_each(|place| {
+            self.assigned.remove(place);
+        });
+        self.spare_producer();
+        let released = self.ports.source.release(places);
+        released.or_else(|fault| self.troubled(fault))
+    }
+
+    fn close_tasks(&mut self, places: &[TopicPartition]) {
+        let partitions: BTreeSet<_> = places.iter().map(|place| place.partition).collect();
+        for partition in partitions {
+            if let Some(task) = self.tasks.get_mut(&partition) {
+                task.close();
+            }
+        }
+    }
+
+    /// Opens the tasks of which all partitions are here, and commits the positions of those that begin.
+    ///
+    /// # Errors
+    /// Scope host.
+    pub(super) fn open_tasks(&mut self) -> Result<(), Fault> {
+        let partitions = self.closed_partitions();
+        if partitions.is_empty() || self.ports.clock.elapsed() < self.open_at {
+            return Ok(());
+        }
+        if let Err(fault) = self.try_open(&partitions) {
+            return self.troubled(fault);
+        }
+        if self.tasks.values().any(Task::is_fresh) {
+            self.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Partitions of which every source is here, and whose task is not open.
+    fn closed_partitions(&self) -> Vec<Partition> {
+        let numbers: BTreeSet<_> = self.assigned.iter().map(|place| place.partition).collect();
+        let is_complete =
+            |partition: &Partition| self.places(*partition).all(|place| self.assigned.contains(&place));
+        let is_closed = |partition: &Partition| {
+            self.tasks.get(partition).is_none_or(|task| !task.is_open() && task.fault().is_none())
+        };
+        numbers.into_iter().filter(|partition| is_complete(partition) && is_closed(partition)).collect()
+    }
+
+    fn places(&self, partition: Partition) -> impl Iterator<Item = TopicPartition> {
+        self.spec.partitioned().map(move |source| TopicPartition::new(&source.topic, partition))
+    }
+
+    fn try_open(&mut self, partitions: &[Partition]) -> Result<(), Fault> {
+        if self.membership.is_none() {
+            self.membership = Some(self.ports.source.membership()?);
+        }
+        let openings = self.openings(partitions)?;
+        let positions = openings.iter().flat_map(|(_, opening)| opening.positions.clone());
+        let positions: Vec<_> = positions.collect();
+        for (partition, opening) in &openings {
+            let id = self.task_id(*partition);
+            let task = self.tasks.entry(*partition).or_insert_with(|| Task::new(&self.spec, id));
+            task.open(opening);
+            if sabotage::breaks(Rule::SettleFirst) {
+                task.settle_unsafely();
+            }
+        }
+        self.ports.source.seek(&positions)?;
+        let places: Vec<_> = positions.into_iter().map(|(place, _)| place).collect();
+        self.ports.source.resume(&places)
+    }
+
+    fn openings(&mut self, partitions: &[Partition]) -> Result<Vec<(Partition, Opening)>, Fault> {
+        let places: Vec<_> = partitions.iter().flat_map(|partition| self.places(*partition)).collect();
+        let committed = self.ports.source.committed(&places)?;
+        let mut openings: BTreeMap<Partition, Opening> = BTreeMap::new();
+        for (place, committed) in places.iter().zip(committed) {
+            let position = self.position(place, committed.as_ref().map(|committed| committed.position))?;
+            let opening = openings.entry(place.partition).or_default();
+            opening.positions.insert(place.clone(), position);
+            if let Some(committed) = committed {
+                opening.committed.insert(place.clone(), committed.position);
+                // The notes differ when a source did not move for a while: the highest position is the last one.
+                for (broadcast, offset) in note::read(&committed.note) {
+                    let known = opening.broadcasts.entry(broadcast).or_insert(offset);
+                    *known = (*known).max(offset);
+                }
+            }
+        }
+        for (partition, opening) in &mut openings {
+            self.forget_restarted(*partition, &mut opening.broadcasts)?;
+        }
+        Ok(openings.into_iter().collect())
+    }
+
+    /// Where a source goes on, or begins.
+    fn position(&mut self, place: &TopicPartition, committed: Option<Offset>) -> Result<Offset, Fault> {
+        let bounds = self.ports.source.bounds(place)?;
+        let Some(committed) = committed else {
+            let start =
+                self.spec.partitioned().find(|source| source.topic == place.topic).map(|source| source.start);
+            return Ok(match start {
+                Some(Start::Latest) => bounds.stable_end,
+                Some(Start::Earliest) | None => bounds.start,
+            });
+        };
+        if (bounds.start..=bounds.stable_end).contains(&committed) {
+            return Ok(committed);
+        }
+        let message = format!("the committed position {committed} of `{place}` lies outside the topic");
+        let range = format!("it holds the offsets {} to {}", bounds.start, bounds.stable_end);
+        Err(Fault::new(Code::PositionLost, message).because(range))
+    }
+
+    /// Forgets positions beyond the end of their topic: it was made anew, and is applied from its start.
+    fn forget_restarted(&mut self, partition: Partition, broadcasts: &mut Positions) -> Result<(), Fault> {
+        let mut restarted = Vec::new();
+        for (place, position) in &*broadcasts {
+            if self.ports.source.bounds(place)?.stable_end < *position {
+                restarted.push(place.clone());
+            }
+        }
+        for place in restarted {
+            let position = broadcasts.remove(&place).unwrap_or_default();
+            let task = self.task_id(partition);
+            event::BroadcastRestarted { task: &task, place: &place, position }.emit();
+        }
+        Ok(())
+    }
+
+    /// Pauses partitions whose task is behind, resumes them when it has caught up.
+    pub(super) fn direct_flow(&mut self) -> Result<(), Fault> {
+        let (mut pause, mut resume) = (Vec::new(), Vec::new());
+        for task in self.tasks.values_mut().filter(|task| task.is_open()) {
+            let (more, less) = task.flow();
+            pause.extend(more);
+            resume.extend(less);
+        }
+        let mut directed = Ok(());
+        if !pause.is_empty() {
+            directed = self.ports.source.pause(&pause);
+        }
+        if directed.is_ok() && !resume.is_empty() {
+            directed = self.ports.source.resume(&resume);
+        }
+        directed.or_else(|fault| self.troubled(fault))
+    }
+
+    /// Nobody reads the partitions of a task that has stopped.
+    pub(super) fn stop_flow(&mut self, partition: Partition) -> Result<(), Fault> {
+        let places: Vec<_> = self.places(partition).collect();
+        let paused = self.ports.source.pause(&places);
+        paused.or_else(|fault| self.troubled(fault))
+    }
+
+    fn report(&self, change: &'static str, partitions: usize) {
+        event::AssignmentChanged { transform: &self.spec.transform, change, partitions }.emit();
+    }
+}

@@ -1,0 +1,113 @@
+//! The one commit path.
+//!
+//! ```text
+//! flush                 everything is acknowledged: what a fenced predecessor can still commit lies below the ends
+//! membership            fresh, and still the one under which the partitions were assigned; else: lost
+//! send_offsets          the positions of every task that the transaction touches, or the broker cannot fence it
+//! commit
+//! apply                 only now do the tasks take their work for done
+//! ```
+
+use std::time::Duration;
+
+use crate::event;
+use crate::fault::{Code, Fault};
+use crate::id::TopicPartition;
+use crate::io::{Committed, Sink, Source, TransactionError};
+use crate::task::Task;
+use crate::worker::recovery::Step;
+use crate::worker::sabotage::{self, Rule};
+use crate::worker::{IDLE_COMMIT, Worker};
+
+/// Why a commit did not happen.
+enum Failure {
+    Transaction(TransactionError, Step),
+    Lost(Fault),
+}
+
+impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
+    /// Commits everything that is done. Failures that can be recovered from are, before it returns.
+    ///
+    /// # Errors
+    /// Scope host.
+    pub(super) fn commit(&mut self) -> Result<(), Fault> {
+        let positions: Vec<_> = self.dirty_tasks().flat_map(Task::positions).collect();
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let started = self.ports.clock.elapsed();
+        match self.transact(&positions) {
+            Ok(()) => {
+                self.apply(started);
+                Ok(())
+            }
+            Err(Failure::Transaction(error, step)) => self.failed(error, step),
+            Err(Failure::Lost(fault)) => self.membership_lost(&fault),
+        }
+    }
+
+    fn transact(&mut self, positions: &[(TopicPartition, Committed)]) -> Result<(), Failure> {
+        let before = |error| Failure::Transaction(error, Step::Before);
+        self.begin().map_err(before)?;
+        // Here the overlay of each task becomes changelog records and one position record, once tasks have stores.
+        if !sabotage::breaks(Rule::FlushFirst) {
+            self.ports.sink.flush().map_err(before)?;
+        }
+        let membership = self.ports.source.membership().map_err(Failure::Lost)?;
+        if self.membership.as_ref() != Some(&membership) && !sabotage::breaks(Rule::CompareMembership) {
+            let message = "the group has a newer generation than the one that assigned the partitions";
+            return Err(Failure::Lost(Fault::new(Code::MembershipLost, message)));
+        }
+        if sabotage::breaks(Rule::OffsetsInside) {
+            self.ports.sink.commit().map_err(|error| Failure::Transaction(error, Step::Commit))?;
+            self.ports.sink.begin().map_err(before)?;
+        }
+        self.ports.sink.send_offsets(&sabotage::shifted(positions), &membership).map_err(before)?;
+        self.ports.sink.commit().map_err(|error| Failure::Transaction(error, Step::Commit))
+    }
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        if self.transaction.begun.is_none() {
+            self.ports.sink.begin()?;
+            self.transaction.begun = Some(self.ports.clock.elapsed());
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, started: Duration) {
+        let records = self.transaction.records;
+        self.tasks.values_mut().filter(|task| task.is_dirty()).for_each(Task::commit);
+        self.transaction.clear();
+        let ended = self.ports.clock.elapsed();
+        self.bounds.committed(started, ended);
+        self.recovery.succeeded();
+        let took = ended.saturating_sub(started);
+        event::TransactionCommitted { transform: &self.spec.transform, records, took }.emit();
+    }
+
+    /// Whether there is enough in the transaction, or it has waited long enough.
+    pub(super) fn is_full(&self) -> bool {
+        let open = &self.transaction;
+        let waited = |since| self.ports.clock.elapsed().saturating_sub(since) >= self.bounds.interval();
+        open.since.is_some_and(waited) || self.bounds.are_reached(open.records, open.bytes)
+    }
+
+    /// Whether it is time to commit, seen from the end of a turn.
+    pub(super) fn is_due(&mut self) -> bool {
+        let now = self.ports.clock.elapsed();
+        if self.transaction.since.is_some() {
+            let is_eager = self.bounds.eager_at().is_some_and(|at| now >= at) && self.waiting() == 0;
+            return is_eager || self.is_full();
+        }
+        if self.dirty_tasks().next().is_none() {
+            self.transaction.idle_since = None;
+            return false;
+        }
+        let since = *self.transaction.idle_since.get_or_insert(now);
+        now.saturating_sub(since) >= IDLE_COMMIT.max(self.bounds.interval())
+    }
+
+    fn dirty_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.values().filter(|task| task.is_dirty())
+    }
+}
