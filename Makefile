@@ -31,7 +31,8 @@ plugins: prepare ## compile the bundled plugins to WebAssembly components
 	@.ci/say "building the bundled plugins for WebAssembly"
 	@$(CARGO) run --quiet -p gristmill-build -- --bundled
 
-kafka: ## fetch a real Apache Kafka through Maven
+kafka: ## fetch a real Apache Kafka through Maven, and the clients that the suite puts beside ours
+	@.ci/prepare clients
 	@.ci/say "fetching Apache Kafka through Maven (once)"
 	@tests/kafka/kafka.sh fetch
 

@@ -4,6 +4,7 @@ mod broker {
     mod conformance;
     mod crashes;
     mod foreign;
+    mod hostile;
     mod malformed;
     mod members;
 }
