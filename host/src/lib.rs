@@ -19,6 +19,8 @@
 //! worker sends them through its [`io::Sink`] in a transaction and commits it together with the positions. What was not
 //! committed never happened.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;

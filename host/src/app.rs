@@ -1,0 +1,3 @@
+//! Joins adapters to each other and to the workers: the only floor where Kafka, plugins and configuration meet.
+
+pub mod topics;

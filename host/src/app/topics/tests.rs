@@ -1,0 +1,146 @@
+//! Which topics a pipeline needs, and which of the cluster's do not fit.
+
+use std::path::Path;
+
+use super::*;
+use crate::config::{assembly, manifest, raw};
+use crate::id::Digest;
+
+const MANIFEST: &str = r#"
+[plugin]
+name = "join"
+version = "1"
+interface = "0.1"
+[[source]]
+name = "left"
+kind = "table"
+[[source]]
+name = "right"
+kind = "stream"
+[[source]]
+name = "small"
+kind = "broadcast"
+[[sink]]
+name = "out"
+"#;
+
+const FILE: &str = r#"
+[app]
+id = "shop"
+[kafka]
+brokers = "b"
+[transforms.j]
+plugin = "builtin:join"
+sources = { left = "a", right = "b", small = "c" }
+sinks.out = "d"
+"#;
+
+fn pipeline() -> Pipeline {
+    let raw = raw::parse(Path::new("shop.toml"), FILE, &|_| None).unwrap();
+    assembly::assemble(&raw, &mut |_| Ok((manifest::parse(MANIFEST)?, Digest([0; 32])))).unwrap()
+}
+
+fn facts(topics: &[(&str, i32, &str)]) -> Facts {
+    let fact = |(name, partitions, policy): &(&str, i32, &str)| {
+        let settings = BTreeMap::from([("cleanup.policy".to_owned(), (*policy).to_owned())]);
+        let name = TopicName::new(name);
+        (name.clone(), TopicFacts { name, partitions: *partitions, settings })
+    };
+    topics.iter().map(fact).collect()
+}
+
+const GOOD: [(&str, i32, &str); 5] = [
+    ("a", 6, "compact"),
+    ("b", 6, "delete"),
+    ("c", 1, "compact"),
+    ("d", 3, "compact"),
+    ("shop.j.dead-letters", 1, "delete"),
+];
+
+/// The good topics with one in another form.
+fn but(topic: (&str, i32, &str)) -> Facts {
+    let mut all = facts(&GOOD);
+    all.extend(facts(&[topic]));
+    all
+}
+
+fn reports(facts: &Facts) -> Vec<String> {
+    misfits(&pipeline(), facts).iter().map(Fault::report).collect()
+}
+
+#[test]
+fn finds_nothing_wrong_with_topics_that_fit() {
+    assert_eq!(reports(&facts(&GOOD)), [""; 0]);
+}
+
+#[test]
+fn names_all_missing_topics_at_once() {
+    assert_eq!(
+        reports(&facts(&GOOD[2..])),
+        ["error: topics `a`, `b` do not exist\n\
+          hint: create it; `gristmill topics FILE --create` makes all that are missing\ncode: topic_missing"]
+    );
+    assert!(
+        reports(&facts(&GOOD[1..]))[0]
+            .starts_with("error: topic `a` does not exist (j: source left (table))")
+    );
+}
+
+#[test]
+fn names_the_topics_that_are_not_co_partitioned_and_their_counts() {
+    let reports = reports(&but(("b", 12, "delete")));
+
+    assert_eq!(
+        reports,
+        ["error: transform `j` cannot start: its sources are not co-partitioned\n  \
+          caused by: `a` has 6 partitions, `b` has 12 partitions\n\
+          hint: create the topics with the same number of partitions, or put a repartitioning transform in front of \
+          one\ncode: not_co_partitioned"]
+    );
+}
+
+#[test]
+fn lets_broadcasts_and_sinks_have_any_number_of_partitions() {
+    assert_eq!(reports(&but(("c", 50, "compact"))), [""; 0]);
+    assert_eq!(reports(&but(("d", 50, "compact"))), [""; 0]);
+}
+
+#[test]
+fn refuses_tables_that_lose_rows() {
+    for policy in ["delete", "compact,delete"] {
+        let reports = reports(&but(("c", 1, policy)));
+        assert!(
+            reports[0].starts_with("error: topic `c` does not fit its use (j: source small (broadcast))")
+        );
+        assert!(reports[0].ends_with("hint: set `cleanup.policy=compact` on topic `c`\ncode: topic_unfit"));
+    }
+}
+
+#[test]
+fn refuses_dead_letters_that_replace_each_other() {
+    let reports = reports(&but(("shop.j.dead-letters", 1, "compact")));
+
+    assert!(reports[0].ends_with("code: topic_unfit"), "{}", reports[0]);
+}
+
+#[test]
+fn takes_topics_whose_settings_it_may_not_see() {
+    let mut facts = facts(&GOOD);
+    facts.values_mut().for_each(|topic| topic.settings.clear());
+
+    assert_eq!(reports(&facts), [""; 0]);
+}
+
+#[test]
+fn plans_missing_topics_with_the_partitions_of_the_sources_that_they_are_joined_with() {
+    let plans = plans(&pipeline(), &facts(&GOOD[..1]), 4);
+
+    let plans: Vec<_> = plans
+        .iter()
+        .map(|p| (p.name.as_str(), p.partitions, p.settings["cleanup.policy"].as_str()))
+        .collect();
+    assert_eq!(
+        plans,
+        [("b", 6, "delete"), ("c", 4, "compact"), ("d", 4, "delete"), ("shop.j.dead-letters", 4, "delete")]
+    );
+}

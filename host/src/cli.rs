@@ -1,0 +1,71 @@
+//! What a person types: one command a file, and what they have in common.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::fault::Fault;
+
+mod exit;
+mod explain;
+mod log;
+mod output;
+
+/// Runs WebAssembly transforms on Kafka topics: sandboxed, stateful, exactly-once.
+#[derive(Parser, Debug)]
+#[command(name = "gristmill", version, max_term_width = 100)]
+#[command(after_help = "Begin with `gristmill demo`, then `gristmill init --plugin builtin:delivery-time`.")]
+struct Arguments {
+    #[command(flatten)]
+    log: log::Options,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The commands, in the order in which a newcomer meets them.
+#[derive(Subcommand, Debug)]
+enum Command {
+    Explain(explain::Options),
+}
+
+impl Command {
+    /// Whether it works until it is stopped, and so tells the log what it is doing.
+    fn is_service(&self) -> bool {
+        match self {
+            Self::Explain(_) => false,
+        }
+    }
+
+    fn run(self) -> Result<(), Fault> {
+        match self {
+            Self::Explain(options) => explain::run(&options),
+        }
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done =
+        log::start(&arguments.log, arguments.command.is_service()).and_then(|()| arguments.command.run());
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("{}", fault.report());
+            exit::code(fault.code())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn has_commands_that_do_not_contradict_themselves() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,60 @@
+//! What the process says to its parent: 0 done, 1 a check failed, 2 usage or configuration, 3 a fault at run time.
+
+use std::process::ExitCode;
+
+use crate::fault::Code;
+
+/// Everything is checked before the first record, so what a check can find counts as configuration.
+pub(super) fn code(code: Code) -> ExitCode {
+    ExitCode::from(if is_configuration(code) { 2 } else { 3 })
+}
+
+fn is_configuration(code: Code) -> bool {
+    match code {
+        Code::FileUnreadable
+        | Code::ConfigSyntax
+        | Code::UnknownKey
+        | Code::MissingKey
+        | Code::InvalidValue
+        | Code::VariableUnset
+        | Code::SourceUnbound
+        | Code::SinkUnbound
+        | Code::ClientKeyOwned
+        | Code::ClientKeyUnknown
+        | Code::PluginNotBundled
+        | Code::PluginNotWasm
+        | Code::PluginCoreModule
+        | Code::PluginInvalid
+        | Code::InterfaceUnsupported
+        | Code::ImportNotGranted
+        | Code::ManifestInvalid
+        | Code::PluginUnsupported
+        | Code::PluginConfigInvalid
+        | Code::GrantTooSmall
+        | Code::PluginInitFailed
+        | Code::BrokerUnreachable
+        | Code::TopicMissing
+        | Code::NotCoPartitioned
+        | Code::TopicUnfit
+        | Code::NotAuthorized
+        | Code::StateDirUnusable
+        | Code::AddressUnusable
+        | Code::CommandUnfit => true,
+        Code::InstanceInUse
+        | Code::PositionLost
+        | Code::KafkaFailed
+        | Code::TransactionAborted
+        | Code::ProducerReplaced
+        | Code::MembershipLost
+        | Code::Internal
+        | Code::Trap
+        | Code::Timeout
+        | Code::MemoryLimit
+        | Code::OutputLimit
+        | Code::OutcomeInvalid
+        | Code::RecordRefused
+        | Code::PluginRetry
+        | Code::PluginFatal
+        | Code::TooManyTraps => false,
+    }
+}
