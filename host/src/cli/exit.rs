@@ -10,51 +10,36 @@ pub(super) fn code(code: Code) -> ExitCode {
 }
 
 fn is_configuration(code: Code) -> bool {
-    match code {
+    matches!(
+        code,
         Code::FileUnreadable
-        | Code::ConfigSyntax
-        | Code::UnknownKey
-        | Code::MissingKey
-        | Code::InvalidValue
-        | Code::VariableUnset
-        | Code::SourceUnbound
-        | Code::SinkUnbound
-        | Code::ClientKeyOwned
-        | Code::ClientKeyUnknown
-        | Code::PluginNotBundled
-        | Code::PluginNotWasm
-        | Code::PluginCoreModule
-        | Code::PluginInvalid
-        | Code::InterfaceUnsupported
-        | Code::ImportNotGranted
-        | Code::ManifestInvalid
-        | Code::PluginUnsupported
-        | Code::PluginConfigInvalid
-        | Code::GrantTooSmall
-        | Code::PluginInitFailed
-        | Code::BrokerUnreachable
-        | Code::TopicMissing
-        | Code::NotCoPartitioned
-        | Code::TopicUnfit
-        | Code::NotAuthorized
-        | Code::StateDirUnusable
-        | Code::AddressUnusable
-        | Code::CommandUnfit => true,
-        Code::InstanceInUse
-        | Code::PositionLost
-        | Code::KafkaFailed
-        | Code::TransactionAborted
-        | Code::ProducerReplaced
-        | Code::MembershipLost
-        | Code::Internal
-        | Code::Trap
-        | Code::Timeout
-        | Code::MemoryLimit
-        | Code::OutputLimit
-        | Code::OutcomeInvalid
-        | Code::RecordRefused
-        | Code::PluginRetry
-        | Code::PluginFatal
-        | Code::TooManyTraps => false,
-    }
+            | Code::ConfigSyntax
+            | Code::UnknownKey
+            | Code::MissingKey
+            | Code::InvalidValue
+            | Code::VariableUnset
+            | Code::SourceUnbound
+            | Code::SinkUnbound
+            | Code::ClientKeyOwned
+            | Code::ClientKeyUnknown
+            | Code::PluginNotBundled
+            | Code::PluginNotWasm
+            | Code::PluginCoreModule
+            | Code::PluginInvalid
+            | Code::InterfaceUnsupported
+            | Code::ImportNotGranted
+            | Code::ManifestInvalid
+            | Code::PluginUnsupported
+            | Code::PluginConfigInvalid
+            | Code::GrantTooSmall
+            | Code::PluginInitFailed
+            | Code::BrokerUnreachable
+            | Code::TopicMissing
+            | Code::NotCoPartitioned
+            | Code::TopicUnfit
+            | Code::NotAuthorized
+            | Code::StateDirUnusable
+            | Code::AddressUnusable
+            | Code::CommandUnfit
+    )
 }
