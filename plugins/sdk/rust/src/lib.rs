@@ -24,8 +24,8 @@
 //! }
 //! ```
 //!
-//! The crate is a `cdylib` for WebAssembly, and an `rlib` too, so that its tests run natively.
-//! `gristmill-build` makes the component.
+//! The crate is a `cdylib` for WebAssembly, and an `rlib` too, so that its tests run natively,
+//! with the driver in [`test`](mod@test). `gristmill-build` makes the component.
 //!
 //! The host calls with batches that lie in one arena of bytes, and takes outcomes that do; this crate
 //! gives a plugin views into the one and writes into the other. Nothing is copied but what is sent.
@@ -47,6 +47,8 @@ mod output;
 mod plugin;
 mod record;
 mod table;
+#[cfg(not(target_family = "wasm"))]
+pub mod test;
 mod timestamp;
 mod verdict;
 

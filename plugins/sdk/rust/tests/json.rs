@@ -1,6 +1,11 @@
 //! The JSON helper against `serde_json`: what one reads and writes, the other understands the same way.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
 
 #[path = "json/document.rs"]
 mod document;
@@ -189,6 +194,17 @@ fn reads_as_deep_as_serde_json_and_no_deeper() {
     }
     let bomb = "[".repeat(10_000_000);
     assert_eq!(field(bomb.as_bytes(), "/a"), Err(Error::TooDeep));
+}
+
+#[test]
+fn sees_every_byte_wherever_it_stands_in_a_string() {
+    for at in 1..20 {
+        for byte in 0..=u8::MAX {
+            let mut document = *b"\"aaaaaaaaaaaaaaaaaaa\"";
+            document[at] = byte;
+            agree(&document).unwrap();
+        }
+    }
 }
 
 #[test]

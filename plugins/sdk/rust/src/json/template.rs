@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::Error;
-use super::MAX_DEPTH;
 use super::Pointer;
 use super::Value;
 use super::scanner::Scanner;
@@ -86,7 +85,8 @@ impl Template {
         Ok(Document { template: self, text })
     }
 
-    /// Passes a value that the pointers of `set` have led to with their first `level` steps.
+    /// Passes a value that the pointers of `set` have led to with their first `level` steps. It only goes
+    /// down as deep as a pointer is long, so that [`Pointer::parse`] bounds the recursion, and the depth.
     fn value(&mut self, scanner: &mut Scanner<'_>, level: usize, set: Set) -> Result<(), Error> {
         let deeper = self.select_from(set, |pointer| pointer.len() > level);
         match scanner.peek() {
@@ -97,7 +97,7 @@ impl Template {
     }
 
     fn object(&mut self, scanner: &mut Scanner<'_>, level: usize, set: Set) -> Result<(), Error> {
-        enter(scanner, level)?;
+        scanner.at += 1;
         let root = level == 0;
         let mut end = End { at: scanner.at, empty: true };
         scanner.space();
@@ -126,7 +126,7 @@ impl Template {
     }
 
     fn array(&mut self, scanner: &mut Scanner<'_>, level: usize, set: Set) -> Result<(), Error> {
-        enter(scanner, level)?;
+        scanner.at += 1;
         scanner.space();
         if scanner.peek() != Some(b']') {
             for position in 0.. {
@@ -191,15 +191,6 @@ impl Member {
         prefix.push(b':');
         Self { name: name.to_owned(), prefix }
     }
-}
-
-/// Passes an opening bracket.
-fn enter(scanner: &mut Scanner<'_>, level: usize) -> Result<(), Error> {
-    if level >= MAX_DEPTH {
-        return Err(Error::TooDeep);
-    }
-    scanner.at += 1;
-    Ok(())
 }
 
 /// A document that a template has read.

@@ -71,7 +71,12 @@ impl Writer {
     fn space(&mut self) {
         for _ in 0..self.choose(3) {
             let kind = self.choose(4);
-            self.out.push([' ', '\n', '\t', '\r'][usize::try_from(kind).unwrap()]);
+            self.out.push(match kind {
+                0 => ' ',
+                1 => '\n',
+                2 => '\t',
+                _ => '\r',
+            });
         }
     }
 

@@ -1,0 +1,52 @@
+//! Records to feed.
+
+use crate::Timestamp;
+
+/// A record to feed. The driver gives it its offset.
+#[derive(Clone, Debug)]
+pub struct Input {
+    pub(super) key: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
+    pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub(super) timestamp: Timestamp,
+    pub(super) offset: i64,
+}
+
+/// A record with a key and a value.
+pub fn record(key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Input {
+    Input { value: Some(value.as_ref().to_vec()), ..tombstone(key) }
+}
+
+/// A record with a key and no value.
+pub fn tombstone(key: impl AsRef<[u8]>) -> Input {
+    Input {
+        key: Some(key.as_ref().to_vec()),
+        value: None,
+        headers: Vec::new(),
+        timestamp: Timestamp::from_millis(0),
+        offset: 0,
+    }
+}
+
+impl Input {
+    /// Takes the key away.
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        self.key = None;
+        self
+    }
+
+    /// Appends a header.
+    #[must_use]
+    pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.as_ref().to_vec(), Some(value.as_ref().to_vec())));
+        self
+    }
+
+    /// Sets the timestamp, which is 0 otherwise.
+    #[must_use]
+    pub fn timestamp(mut self, timestamp: Timestamp) -> Self {
+        self.timestamp = timestamp;
+        self
+    }
+}
