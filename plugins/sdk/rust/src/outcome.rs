@@ -80,3 +80,24 @@ impl Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sink;
+    use crate::output::Output;
+
+    #[test]
+    fn leaves_no_bytes_behind_when_it_is_undone() {
+        let mut draft = Draft::default();
+        let mark = draft.mark();
+        Output::new(&mut draft, Sink::new(0), None).key(b"k").header("h", b"v").value(b"x");
+        draft.skip("code");
+
+        draft.undo(mark);
+
+        let outcome = draft.finish();
+        assert!(outcome.outputs.is_empty() && outcome.headers.is_empty() && outcome.bytes.is_empty());
+        assert!(outcome.skipped.is_empty());
+    }
+}
