@@ -4,10 +4,12 @@
 //! batch or a transaction, never once for a record. ERROR means that data is lost or an operator must act, WARN that
 //! something odd was recovered from, INFO is the life of the process; a healthy hour logs nothing new.
 
+mod plugin;
 mod registry;
 
 use std::time::Duration;
 
+pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 
 use crate::fault::Fault;
