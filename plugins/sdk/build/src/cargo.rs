@@ -80,13 +80,21 @@ fn cargo() -> Command {
 
 /// The root directory of the workspace that a crate belongs to.
 pub(crate) fn workspace(manifest: &Path) -> anyhow::Result<PathBuf> {
-    let output = cargo()
-        .args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"])
-        .arg(manifest)
+    locate(cargo().arg("locate-project").arg("--manifest-path").arg(manifest), manifest)
+}
+
+/// The root directory of the workspace that a directory lies in.
+pub(crate) fn workspace_above(directory: &Path) -> anyhow::Result<PathBuf> {
+    locate(cargo().arg("locate-project").current_dir(directory), directory)
+}
+
+fn locate(command: &mut Command, place: &Path) -> anyhow::Result<PathBuf> {
+    let output = command
+        .args(["--workspace", "--message-format", "plain"])
         .output()
         .context("cannot run cargo\nhint: install Rust, see https://rustup.rs")?;
     if !output.status.success() {
-        bail!("cargo finds no workspace for `{}`: {}", manifest.display(), text(&output.stderr));
+        bail!("cargo finds no workspace for `{}`: {}", place.display(), text(&output.stderr));
     }
     let root = PathBuf::from(text(&output.stdout));
     Ok(root.parent().context("cargo named a workspace without a directory")?.to_owned())

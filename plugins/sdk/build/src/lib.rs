@@ -27,7 +27,8 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 pub struct Options {
     /// Where cargo works; by default `target/wasm` below the workspace of the crate.
     pub target_dir: Option<PathBuf>,
-    /// Where the component goes; by default `target/plugins` below the workspace of the crate.
+    /// Where the component goes; by default `target/plugins` below the workspace of the crate, or
+    /// `target/fixtures` for crates below the workspace's `tests`: what is shipped lies apart.
     pub out_dir: Option<PathBuf>,
     /// Takes this route and no other.
     pub route: Option<Route>,
@@ -76,12 +77,31 @@ pub fn build(crate_dir: impl AsRef<Path>, options: &Options) -> anyhow::Result<C
         .with_context(|| format!("`{}` is no Rust crate: it has no Cargo.toml", crate_dir.display()))?;
     let workspace = cargo::workspace(&manifest)?;
     let target_dir = options.target_dir.clone().unwrap_or_else(|| workspace.join("target/wasm"));
-    let out_dir = options.out_dir.clone().unwrap_or_else(|| workspace.join("target/plugins"));
+    let fixture = manifest.starts_with(workspace.join("tests"));
+    let out_dir = if fixture { "target/fixtures" } else { "target/plugins" };
+    let out_dir = options.out_dir.clone().unwrap_or_else(|| workspace.join(out_dir));
 
-    let (route, toolchain) = route::choose(options.route)?;
+    let (route, toolchain) = route::choose(options.route, &target_dir)?;
     if options.verbosity == Verbosity::Progress {
         eprintln!("gristmill-build: {} for {}", route, crate_dir.display());
     }
     let module = cargo::compile(&manifest, &target_dir, &toolchain, options)?;
+    route::remember(route, &target_dir)?;
     component::write(&module, &out_dir, route)
+}
+
+/// The plugin crates that the workspace at or above this directory bundles: those in its folder `plugins`.
+///
+/// # Errors
+/// There is no workspace, or it has no such folder.
+pub fn bundled(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let folder = cargo::workspace_above(directory)?.join("plugins");
+    let entries = std::fs::read_dir(&folder)
+        .with_context(|| format!("`{}` holds no plugins to bundle", folder.display()))?;
+    let mut crates: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.join("plugin.toml").exists() && path.join("Cargo.toml").exists())
+        .collect();
+    crates.sort();
+    Ok(crates)
 }

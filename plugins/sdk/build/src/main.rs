@@ -1,5 +1,6 @@
 //! The `gristmill-build` command: compiles plugin crates, one after the other.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -7,13 +8,16 @@ use anyhow::Context as _;
 use gristmill_build::Options;
 use gristmill_build::Verbosity;
 use gristmill_build::build;
+use gristmill_build::bundled;
 
 const USAGE: &str = "\
 Compiles Rust plugin crates to WebAssembly components.
 
 usage: gristmill-build [options] CRATE_DIR...
+       gristmill-build [options] --bundled
 
 options:
+  --bundled      the plugins of the workspace that lie in its folder `plugins`
   --out DIR      where the components go (default: target/plugins of the workspace)
   --target DIR   where cargo works (default: target/wasm of the workspace)
   --route NAME   installed, rustup or source: take this route to the target only
@@ -43,6 +47,7 @@ fn run() -> anyhow::Result<()> {
                 print!("{USAGE}");
                 return Ok(());
             }
+            Some("--bundled") => crates.extend(bundled(Path::new("."))?),
             Some("--out") => options.out_dir = Some(value()?.into()),
             Some("--target") => options.target_dir = Some(value()?.into()),
             Some("--route") => options.route = Some(value()?.to_string_lossy().parse()?),

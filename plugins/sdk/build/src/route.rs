@@ -6,6 +6,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use anyhow::Context as _;
 use anyhow::bail;
 
 use crate::TARGET;
@@ -55,9 +56,14 @@ pub(crate) struct Toolchain {
 }
 
 /// Finds the first route that works, or checks the one that is asked for.
-pub(crate) fn choose(wanted: Option<Route>) -> anyhow::Result<(Route, Toolchain)> {
-    let routes = match &wanted {
+///
+/// A machine that had to compile the library has it compiled now, so there rustup, which may wait long for
+/// a network that is not there, comes last.
+pub(crate) fn choose(wanted: Option<Route>, target_dir: &Path) -> anyhow::Result<(Route, Toolchain)> {
+    let compiled = target_dir.join(COMPILED).exists();
+    let routes: &[Route] = match &wanted {
         Some(route) => std::slice::from_ref(route),
+        None if compiled => &[Route::Installed, Route::Source, Route::Rustup],
         None => &[Route::Installed, Route::Rustup, Route::Source],
     };
     let mut failures = Vec::new();
@@ -73,6 +79,18 @@ pub(crate) fn choose(wanted: Option<Route>) -> anyhow::Result<(Route, Toolchain)
         failures.join("\n")
     )
 }
+
+/// Remembers in the target directory that a route worked.
+pub(crate) fn remember(route: Route, target_dir: &Path) -> anyhow::Result<()> {
+    let file = target_dir.join(COMPILED);
+    if route == Route::Source && !file.exists() {
+        std::fs::write(&file, "").with_context(|| format!("cannot write `{}`", file.display()))?;
+    }
+    Ok(())
+}
+
+/// The file that says that the library was compiled from source for this target directory.
+const COMPILED: &str = "compiled-from-source";
 
 fn attempt(route: Route) -> anyhow::Result<Toolchain> {
     let plain = |route| Toolchain { route, arguments: Vec::new(), environment: Vec::new() };
@@ -159,7 +177,7 @@ mod tests {
 
     #[test]
     fn says_what_to_install_when_a_route_fails() {
-        let failure = |route| match choose(Some(route)) {
+        let failure = |route| match choose(Some(route), Path::new("nowhere")) {
             Ok(_) => None,
             Err(error) => Some(error.to_string()),
         };
@@ -171,6 +189,17 @@ mod tests {
                 assert!(message.contains("apt-get install rustc-web rust-web-src"), "{message}");
             }
         }
+    }
+
+    #[test]
+    fn remembers_only_that_it_compiled_the_library() {
+        let directory = tempfile::tempdir().unwrap();
+        let remembered = || directory.path().join(COMPILED).exists();
+
+        remember(Route::Installed, directory.path()).unwrap();
+        assert!(!remembered());
+        remember(Route::Source, directory.path()).unwrap();
+        assert!(remembered());
     }
 
     #[test]

@@ -1,0 +1,14 @@
+//! Which crates of this workspace are bundled.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::path::Path;
+
+#[test]
+fn bundles_the_plugins_and_neither_the_sdk_nor_the_fixtures() {
+    let crates = gristmill_build::bundled(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+
+    let names: Vec<_> = crates.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
+    assert!(names.contains(&"delivery-time".into()), "{names:?}");
+    assert!(!names.iter().any(|name| ["sdk", "rust", "hostile"].contains(&name.as_ref())), "{names:?}");
+}
