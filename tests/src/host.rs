@@ -25,7 +25,8 @@ fn build() -> Result<PathBuf> {
     if let Some(path) = env::var_os("GRISTMILL") {
         return Ok(path.into());
     }
-    let output = cargo(&["build", "-p", "gristmill-host", "--bin", "gristmill"])?;
+    // Both packages: so the dependencies have the features that this test was compiled with, and are not compiled again.
+    let output = cargo(&["build", "-p", "gristmill-host", "-p", "gristmill-tests", "--bin", "gristmill"])?;
     ensure!(
         output.status.success(),
         "gristmill does not build:\n{}",
