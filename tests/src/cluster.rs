@@ -1,9 +1,11 @@
 //! The clusters that a suite runs against: the dev broker, and a real Apache Kafka.
 
 mod apache;
+mod dev;
 mod ports;
 
 pub use apache::{Apache, Nodes};
+pub use dev::Dev;
 
 use crate::client::Client;
 

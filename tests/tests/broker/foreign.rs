@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use gristmill_tests::client::unique;
-use gristmill_tests::cluster::{Apache, Cluster};
+use gristmill_tests::cluster::{Apache, Cluster, Dev};
 use gristmill_tests::foreign;
 
 #[test]
@@ -13,6 +13,16 @@ fn kcat_finds_its_way_on_apache_kafka() -> Result<()> {
 #[test]
 fn a_python_client_processes_exactly_once_on_apache_kafka() -> Result<()> {
     python(Apache::shared()?)
+}
+
+#[test]
+fn kcat_finds_its_way_on_the_dev_broker() -> Result<()> {
+    kcat(Dev::shared()?)
+}
+
+#[test]
+fn a_python_client_processes_exactly_once_on_the_dev_broker() -> Result<()> {
+    python(Dev::shared()?)
 }
 
 fn kcat(cluster: &dyn Cluster) -> Result<()> {

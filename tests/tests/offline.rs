@@ -1,0 +1,6 @@
+//! The suite that needs nothing but Rust: it runs on the dev broker.
+
+mod offline {
+    mod conformance;
+    mod cuts;
+}
