@@ -18,6 +18,12 @@ use config::TopicConfig;
 /// Kafka's bound on the length of a topic's name.
 const MAX_NAME: usize = 249;
 
+/// Whether Kafka allows a topic of this name.
+pub(crate) fn is_legal_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=MAX_NAME).contains(&name.len()) && ![".", ".."].contains(&name) && name.bytes().all(is_legal)
+}
+
 /// One topic.
 #[derive(Debug)]
 pub(crate) struct Topic {
@@ -99,12 +105,7 @@ impl Topics {
     /// # Errors
     /// `INVALID_TOPIC_EXCEPTION`, `TOPIC_ALREADY_EXISTS`, `INVALID_PARTITIONS`; `POLICY_VIOLATION` at a limit.
     pub(crate) fn check_new(&self, name: &str, partitions: i32, limits: &Limits) -> Result<usize, Refusal> {
-        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if name.is_empty()
-            || name.len() > MAX_NAME
-            || [".", ".."].contains(&name)
-            || !name.bytes().all(is_legal)
-        {
+        if !is_legal_name(name) {
             let rule =
                 format!("a topic's name has 1 to {MAX_NAME} of the characters a-z, A-Z, 0-9, `.`, `_`, `-`");
             return Err(Refusal::new(ResponseError::InvalidTopicException, rule));

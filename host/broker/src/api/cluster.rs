@@ -27,6 +27,7 @@ use crate::cluster::NODE_ID;
 use crate::cluster::Shared;
 use crate::topics::Topic;
 use crate::topics::config::TopicConfig;
+use crate::topics::is_legal_name;
 use crate::wire::count;
 use crate::wire::text;
 use crate::wire::topic_name;
@@ -126,9 +127,14 @@ fn look_up(
         }
         found.push(match cluster.topics.get(&name) {
             Some(topic) => describe(&name, topic),
-            None => MetadataResponseTopic::default()
-                .with_error_code(ResponseError::UnknownTopicOrPartition.code())
-                .with_name(Some(topic_name(&name))),
+            None => {
+                let error = match is_legal_name(&name) {
+                    true => ResponseError::UnknownTopicOrPartition,
+                    false => ResponseError::InvalidTopicException,
+                };
+                let unknown = MetadataResponseTopic::default().with_error_code(error.code());
+                unknown.with_name(Some(topic_name(&name)))
+            }
         });
     }
     found

@@ -69,7 +69,9 @@ fn describe_all(
         .filter(|asked| seen.insert((asked.resource_type, asked.resource_name.to_string())))
         .map(|asked| {
             let result = match describe(&asked) {
-                Ok(configs) => DescribeConfigsResult::default().with_configs(configs),
+                Ok(configs) => {
+                    DescribeConfigsResult::default().with_error_message(None).with_configs(configs)
+                }
                 Err(refusal) => DescribeConfigsResult::default()
                     .with_error_code(refusal.error.code())
                     .with_error_message(Some(text(&refusal.message))),
@@ -116,6 +118,7 @@ fn described(name: &str, value: &str, source: i8) -> DescribeConfigsResourceResu
         .with_name(text(name))
         .with_value(Some(text(value)))
         .with_config_source(source)
+        .with_documentation(None)
 }
 
 /// Versions before 3 cannot say the form.
@@ -175,7 +178,7 @@ impl Api for AlterConfigsRequest {
 fn altered_response(altered: Result<(), Refusal>, resource_type: i8, name: StrBytes) -> Altered {
     let response = Altered::default().with_resource_type(resource_type).with_resource_name(name);
     match altered {
-        Ok(()) => response,
+        Ok(()) => response.with_error_message(None),
         Err(refusal) => {
             response.with_error_code(refusal.error.code()).with_error_message(Some(text(&refusal.message)))
         }
@@ -216,7 +219,7 @@ fn incremental_response(
 ) -> IncrementallyAltered {
     let response = IncrementallyAltered::default().with_resource_type(resource_type).with_resource_name(name);
     match altered {
-        Ok(()) => response,
+        Ok(()) => response.with_error_message(None),
         Err(refusal) => {
             response.with_error_code(refusal.error.code()).with_error_message(Some(text(&refusal.message)))
         }

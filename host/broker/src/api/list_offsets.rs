@@ -27,8 +27,9 @@ impl Api for ListOffsetsRequest {
 
     async fn handle(self, call: &Call) -> ListOffsetsResponse {
         let isolation = Isolation::from_wire(self.isolation_level);
-        let cluster = call.shared.lock();
+        // Locked for each partition anew: a look-up by time reads batches, and others must get their turn.
         let find = |topic: &str, asked: &ListOffsetsPartition| {
+            let cluster = call.shared.lock();
             let log = cluster.topics.partition(topic, asked.partition_index);
             log.ok_or(ResponseError::UnknownTopicOrPartition).and_then(|log| find(log, asked, isolation))
         };

@@ -30,6 +30,7 @@ use crate::groups::member::JoinRefusal;
 use crate::groups::member::Joined;
 use crate::groups::member::JoinedMember;
 use crate::groups::member::SyncAnswer;
+use crate::groups::rebalance::SyncCall;
 use crate::wire::duration;
 use crate::wire::text;
 
@@ -70,7 +71,7 @@ fn begin_join(
     if session.is_zero() || session > MAX_SESSION {
         return Err(ResponseError::InvalidSessionTimeout);
     }
-    let names = [Some(&request.member_id), request.group_instance_id.as_ref(), Some(&request.group_id.0)];
+    let names = [Some(&request.member_id), request.group_instance_id.as_ref(), Some(&request.protocol_type)];
     if names.into_iter().flatten().any(|name| name.len() > MAX_NAME) || call.client_id.len() > MAX_NAME {
         return Err(ResponseError::InvalidRequest);
     }
@@ -179,15 +180,8 @@ fn begin_sync(
         instance: request.group_instance_id.as_deref(),
         generation: request.generation_id,
     };
-    // From version 5 on a member says which protocol it believes the group to have.
-    let is_other =
-        |said: &Option<StrBytes>, own: &str| said.as_ref().is_some_and(|said| said.as_str() != own);
-    if is_other(&request.protocol_type, group.protocol_type())
-        || is_other(&request.protocol_name, group.protocol())
-    {
-        return Err(ResponseError::InconsistentGroupProtocol);
-    }
-    group.sync(caller, assignments, now, answer);
+    let believed = [request.protocol_type.as_deref(), request.protocol_name.as_deref()];
+    group.sync(SyncCall { caller, believed, assignments }, now, answer);
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Api for OffsetCommitRequest {
         commit(self, |topic, partition| {
             may_commit?;
             let metadata = partition.committed_metadata.as_deref();
-            check_offset(&cluster, &call.shared.limits, (topic, partition.partition_index), metadata)?;
+            check_offset(&cluster, topic, partition.partition_index, metadata)?;
             let group = cluster.groups.get_mut(&group_id).ok_or(ResponseError::UnknownMemberId)?;
             let committed = Committed {
                 offset: partition.committed_offset,
@@ -76,8 +76,20 @@ fn check_commit(
         instance: request.group_instance_id.as_deref(),
         generation: request.generation_id_or_member_epoch,
     };
+    let sizes = request.topics.iter().flat_map(|topic| {
+        let size = |partition: &OffsetCommitRequestPartition| {
+            offset_size(&topic.name, &partition.committed_metadata)
+        };
+        topic.partitions.iter().map(size)
+    });
+    cluster.groups.check_offset_room(sizes.sum(), &call.shared.limits)?;
     let group = group_for_commit(cluster, &request.group_id, caller, &call.shared.limits)?;
     group.check_commit(caller, CommitPath::Plain, call.shared.clock.now())
+}
+
+/// Roughly the memory that an offset takes.
+pub(super) fn offset_size(topic: &str, metadata: &Option<StrBytes>) -> usize {
+    OFFSET_SIZE + topic.len() + metadata.as_ref().map_or(0, |metadata| metadata.len())
 }
 
 /// A consumer without a group protocol makes its group by committing; a member's group must be there.
@@ -93,21 +105,20 @@ pub(super) fn group_for_commit<'a>(
     cluster.groups.get_or_create(name, limits)
 }
 
-/// Whether an offset may be kept: its partition exists, its note is short, there is room.
+/// Whether an offset may be kept: its partition exists and its note is short.
 pub(super) fn check_offset(
     cluster: &Cluster,
-    limits: &Limits,
-    (topic, partition): (&str, i32),
+    topic: &str,
+    partition: i32,
     metadata: Option<&str>,
 ) -> Result<(), ResponseError> {
     if cluster.topics.partition(topic, partition).is_none() {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
-    let metadata = metadata.map_or(0, str::len);
-    if metadata > MAX_METADATA {
-        return Err(ResponseError::OffsetMetadataTooLarge);
+    match metadata.map_or(0, str::len) > MAX_METADATA {
+        true => Err(ResponseError::OffsetMetadataTooLarge),
+        false => Ok(()),
     }
-    cluster.groups.check_offset_room(OFFSET_SIZE + topic.len() + metadata, limits)
 }
 
 fn commit(
@@ -158,6 +169,8 @@ impl Api for OffsetFetchRequest {
 
 fn look_up(group: Option<&Group>, asked: Asked, require_stable: bool) -> Found {
     let asked = asked.unwrap_or_else(|| all_offsets(group));
+    // Once each: notes make a short request into a long answer.
+    let mut seen = BTreeSet::new();
     let find = |topic: &str, partition: i32| {
         let Some(group) = group else { return Ok(None) };
         let key = (topic.to_owned(), partition);
@@ -167,7 +180,8 @@ fn look_up(group: Option<&Group>, asked: Asked, require_stable: bool) -> Found {
         Ok(group.offsets.get(&key).cloned())
     };
     let topics = asked.into_iter().map(|(topic, partitions)| {
-        let found = partitions.into_iter().map(|partition| (partition, find(&topic, partition))).collect();
+        let partitions = partitions.into_iter().filter(|partition| seen.insert((topic.clone(), *partition)));
+        let found = partitions.map(|partition| (partition, find(&topic, partition))).collect();
         (topic, found)
     });
     topics.collect()

@@ -37,7 +37,7 @@ fn grow(
     let results = request.topics.into_iter().map(|topic| {
         let result = CreatePartitionsTopicResult::default();
         let result = match grow_one(&topic.name, topic.count) {
-            Ok(()) => result,
+            Ok(()) => result.with_error_message(None),
             Err(refusal) => {
                 result.with_error_code(refusal.error.code()).with_error_message(Some(text(&refusal.message)))
             }

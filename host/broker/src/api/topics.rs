@@ -75,6 +75,7 @@ fn create(
     let result = CreatableTopicResult::default()
         .with_num_partitions(partitions)
         .with_replication_factor(1)
+        .with_error_message(None)
         .with_configs(Some(describe(&config)));
     match intent {
         Intent::ValidateOnly => Ok(result),

@@ -23,6 +23,7 @@ use super::Call;
 use super::code;
 use super::offsets::check_offset;
 use super::offsets::group_for_commit;
+use super::offsets::offset_size;
 use crate::cluster::Cluster;
 use crate::groups::Caller;
 use crate::groups::CommitPath;
@@ -31,7 +32,7 @@ use crate::log::batch::Outcome;
 use crate::transactions::Producer;
 use crate::wire::duration;
 
-/// Transactional ids are kept for ever, so their length is bounded.
+/// Transactional ids are kept for ever, and groups as long as a transaction: their length is bounded.
 const MAX_ID: usize = 1_000;
 
 impl Api for InitProducerIdRequest {
@@ -141,7 +142,8 @@ impl Api for AddOffsetsToTxnRequest {
         let producer = Producer { id: self.producer_id.0, epoch: self.producer_epoch };
         let (now, limits) = (call.shared.clock.now(), &call.shared.limits);
         let mut cluster = call.shared.lock();
-        let added = match self.group_id.is_empty() {
+        let is_illegal = self.group_id.is_empty() || self.group_id.len() > MAX_ID;
+        let added = match is_illegal {
             true => Err(ResponseError::InvalidGroupId),
             false => {
                 cluster.transactions.add_group(&self.transactional_id, producer, &self.group_id, now, limits)
@@ -167,7 +169,7 @@ impl Api for TxnOffsetCommitRequest {
         commit(self, |topic, partition| {
             may_commit?;
             let metadata = partition.committed_metadata.as_deref();
-            check_offset(&cluster, &call.shared.limits, (topic, partition.partition_index), metadata)?;
+            check_offset(&cluster, topic, partition.partition_index, metadata)?;
             let group = cluster.groups.get_mut(&group_id).ok_or(ResponseError::UnknownMemberId)?;
             let committed = Committed {
                 offset: partition.committed_offset,
@@ -204,6 +206,13 @@ fn check_commit(
         instance: request.group_instance_id.as_deref(),
         generation: request.generation_id,
     };
+    let sizes = request.topics.iter().flat_map(|topic| {
+        let size = |partition: &TxnOffsetCommitRequestPartition| {
+            offset_size(&topic.name, &partition.committed_metadata)
+        };
+        topic.partitions.iter().map(size)
+    });
+    cluster.groups.check_offset_room(sizes.sum(), &call.shared.limits)?;
     let group = group_for_commit(cluster, &request.group_id, caller, &call.shared.limits)?;
     group.check_commit(caller, CommitPath::Transactional, call.shared.clock.now())
 }

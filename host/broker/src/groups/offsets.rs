@@ -98,9 +98,10 @@ impl Offsets {
 
     /// Forgets one partition; false when nothing was committed for it.
     pub(crate) fn delete(&mut self, key: &PartitionKey) -> bool {
-        let existed = self.committed.by_partition.contains_key(key);
-        self.committed.retain(|other| other != key);
-        existed
+        let removed = self.committed.by_partition.remove(key);
+        let freed = removed.as_ref().map_or(0, |value| entry_size(key.0.len(), value));
+        self.committed.size_bytes = self.committed.size_bytes.saturating_sub(freed);
+        removed.is_some()
     }
 
     /// Forgets a topic that was deleted: one of the same name starts afresh.
@@ -146,6 +147,9 @@ mod tests {
 
         offsets.commit(key(), at(2));
 
+        assert_eq!(offsets.size_bytes(), with_note - 100);
+        offsets.commit(("items".to_owned(), 1), at(2));
+        assert!(offsets.delete(&("items".to_owned(), 1)));
         assert_eq!(offsets.size_bytes(), with_note - 100);
         offsets.stage(1, key(), at(3));
         offsets.delete_topic("items");

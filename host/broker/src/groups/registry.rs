@@ -10,6 +10,9 @@ use super::member::Member;
 use crate::clock::Millis;
 use crate::limits::Limits;
 
+/// Kafka allows any length; here a name is held as long as its group is, so it is bounded.
+const MAX_NAME: usize = 1_000;
+
 /// The groups by name.
 #[derive(Debug)]
 pub(crate) struct Groups {
@@ -42,9 +45,9 @@ impl Groups {
     /// The group of that name, made when it is not there.
     ///
     /// # Errors
-    /// `INVALID_GROUP_ID` for an empty name; `GROUP_MAX_SIZE_REACHED` at the limit on groups.
+    /// `INVALID_GROUP_ID` for an empty name or a very long one; `GROUP_MAX_SIZE_REACHED` at the limit on groups.
     pub(crate) fn get_or_create(&mut self, name: &str, limits: &Limits) -> Result<&mut Group, ResponseError> {
-        if name.is_empty() {
+        if name.is_empty() || name.len() > MAX_NAME {
             return Err(ResponseError::InvalidGroupId);
         }
         if !self.by_name.contains_key(name) && self.by_name.len() >= limits.groups {

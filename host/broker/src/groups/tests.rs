@@ -1,8 +1,16 @@
 //! Walks the group state machine: every transition of the diagram, static members, time.
 
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::member::Client;
+use super::member::Dialect;
+use super::member::JoinAnswer;
+use super::member::JoinCall;
+use super::member::Joined;
+use super::member::SyncAnswer;
+use super::rebalance::SyncCall;
 use super::*;
-use crate::groups::member::Client;
-use crate::groups::member::Dialect;
 
 const DELAY_MS: i64 = 100;
 const SESSION_MS: i64 = 1_000;
@@ -68,7 +76,8 @@ impl Fixture {
         let owned = |text: &str| Bytes::copy_from_slice(text.as_bytes());
         let assignments = assignments.iter().map(|(id, text)| ((*id).to_owned(), owned(text))).collect();
         let caller = caller(&joined.member_id, joined.generation);
-        self.group.sync(caller, assignments, self.now, sender);
+        let believed = [Some(joined.protocol_type.as_str()), Some(joined.protocol.as_str())];
+        self.group.sync(SyncCall { caller, believed, assignments }, self.now, sender);
         waiting
     }
 
@@ -395,4 +404,19 @@ fn drops_a_member_that_waits_on_a_connection_that_is_gone() {
     fixture.advance(SESSION_MS);
 
     assert_eq!(fixture.group.phase(), Phase::Empty);
+}
+
+#[test]
+fn refuses_a_sync_for_another_protocol_but_names_a_stranger_first() {
+    let mut fixture = Fixture::new();
+    let joined = fixture.with_one();
+
+    let other = Joined { protocol: "sticky".to_owned(), ..joined.clone() };
+    let stranger = Joined { member_id: "x".to_owned(), ..other.clone() };
+
+    let answer = fixture.sync(&other, &[]).try_recv().unwrap();
+    assert_eq!(answer, Err(ResponseError::InconsistentGroupProtocol));
+    let answer = fixture.sync(&stranger, &[]).try_recv().unwrap();
+    assert_eq!(answer, Err(ResponseError::UnknownMemberId));
+    assert!(fixture.sync(&joined, &[]).try_recv().unwrap().is_ok());
 }
