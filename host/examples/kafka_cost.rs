@@ -41,7 +41,7 @@ fn measure(kafka: &Kafka, records: i64) -> Result<(), Fault> {
     };
     let topics = Topics::new(kafka)?;
     topics.create(&[plan])?;
-    let mut sink = KafkaSink::new(kafka, &run, []);
+    let mut sink = KafkaSink::new(kafka, &run, 1_000_000);
     sink.replace().map_err(fault_of)?;
     produce(&mut sink, &topic, records, &[]).map_err(fault_of)?;
     let header = [Header::new("gristmill-after", b"classes/0@123"), Header::new("b", b"2")];

@@ -12,15 +12,16 @@
 //! client  native  error         settings, pointers with owners, codes
 //! ```
 
-//BR
+pub mod broadcast;
 pub mod client;
 mod consumer;
 mod error;
+mod fetched;
 mod native;
-//PR
+pub mod produce;
 mod producer;
 mod rebalance;
 pub mod sink;
 pub mod source;
-//TL
+pub mod tail;
 pub mod topics;

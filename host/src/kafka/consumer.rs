@@ -11,7 +11,7 @@ use rdkafka::client::Client;
 use rdkafka::types::RDKafkaType;
 
 use crate::fault::{Code, Fault};
-use crate::id::{Offset, TopicName, TopicPartition};
+use crate::id::{Offset, Partition, TopicName, TopicPartition};
 use crate::io::Bounds;
 use crate::kafka::client::native;
 use crate::kafka::error;
@@ -63,7 +63,7 @@ impl Consumer {
     pub(super) fn subscribe(&self, topics: &[TopicName]) -> Result<(), Failure> {
         let mut list = PartitionList::new();
         for topic in topics {
-            list.push(&TopicPartition::new(topic, crate::id::Partition(-1)), Offset(-1), "");
+            list.push(&TopicPartition::new(topic, Partition(-1)), Offset(-1), "");
         }
         // SAFETY: client and list are alive.
         Failure::check_code(unsafe { rd_kafka_subscribe(self.client.native_ptr(), list.as_ptr()) })
@@ -132,12 +132,25 @@ impl Consumer {
         Failure::check_code(unsafe { rd_kafka_pause_partitions(self.client.native_ptr(), list.as_ptr()) })
     }
 
-    /// Fetches these partitions again. Seek first: librdkafka 2.12 resumes one offset too far after an end of partition
-    /// that came in a batch.
-    pub(super) fn resume(&self, partitions: &[TopicPartition]) -> Result<(), Failure> {
-        let list = PartitionList::at(partitions, Offset(0));
+    /// Fetches paused partitions again, from these positions. librdkafka 2.12 alone would resume one offset too far
+    /// after an end of partition that came in a batch, and skip a record.
+    pub(super) fn restart(&self, positions: &[(TopicPartition, Offset)]) -> Result<(), Failure> {
+        if positions.is_empty() {
+            return Ok(());
+        }
+        self.seek(positions)?;
+        let list = PartitionList::with_offsets(positions);
         // SAFETY: client and list are alive.
         Failure::check_code(unsafe { rd_kafka_resume_partitions(self.client.native_ptr(), list.as_ptr()) })
+    }
+
+    /// The partitions of a topic; none when it does not exist.
+    pub(super) fn partitions(&self, topic: &TopicName) -> Result<Vec<TopicPartition>, Failure> {
+        let metadata = self.client.fetch_metadata(Some(topic.as_str()), REQUEST_TIMEOUT);
+        let metadata = metadata.map_err(|error| Failure::of(error::native_code(&error)))?;
+        let topics = metadata.topics().iter().filter(|found| found.name() == topic.as_str());
+        let partitions = topics.flat_map(|found| found.partitions());
+        Ok(partitions.map(|partition| TopicPartition::new(topic, Partition(partition.id()))).collect())
     }
 
     /// What the group has committed; waits for transactions that are being decided.

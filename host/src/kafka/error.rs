@@ -1,11 +1,19 @@
 //! The one place that turns librdkafka's errors into faults.
 
+use rdkafka::error::KafkaError;
+
 use crate::fault::{Code, Fault};
 use crate::kafka::native::{ErrorCode, Failure};
 
 /// A fault for a call that failed; `what` says what was tried.
 pub(super) fn fault(what: impl Into<String>, failure: Failure) -> Fault {
     Fault::new(code(failure.code), what).because(failure)
+}
+
+/// A fault for a record that was not delivered.
+pub(super) fn delivery_fault(topic: &str, failure: Failure) -> Fault {
+    let code = if is_refusal(failure.code) { Code::RecordRefused } else { code(failure.code) };
+    Fault::new(code, format!("cannot write a record to `{topic}`")).because(failure)
 }
 
 /// The code of the host's for an error of librdkafka's or the broker's.
@@ -24,8 +32,20 @@ pub(super) fn code(error: ErrorCode) -> Code {
         | ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
         | ErrorCode::RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED
         | ErrorCode::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST => Code::MembershipLost,
+        ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | ErrorCode::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
+            Code::TopicMissing
+        }
+        ErrorCode::RD_KAFKA_RESP_ERR__TRANSPORT
+        | ErrorCode::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+        | ErrorCode::RD_KAFKA_RESP_ERR__RESOLVE => Code::BrokerUnreachable,
         _ => Code::KafkaFailed,
     }
+}
+
+/// librdkafka's code of an error of the crate's.
+pub(super) fn native_code(error: &KafkaError) -> ErrorCode {
+    let code = error.rdkafka_error_code().and_then(|code| ErrorCode::try_from(code as i32).ok());
+    code.unwrap_or(ErrorCode::RD_KAFKA_RESP_ERR__FAIL)
 }
 
 /// Whether a consumer gets over this error by itself, so that it is only worth a line in the log.
@@ -38,7 +58,10 @@ pub(super) fn is_passing(error: ErrorCode) -> bool {
             | ErrorCode::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT
             | ErrorCode::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED
             | ErrorCode::RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION
-    ) && matches!(code(error), Code::KafkaFailed | Code::MembershipLost)
+    ) && matches!(
+        code(error),
+        Code::KafkaFailed | Code::MembershipLost | Code::TopicMissing | Code::BrokerUnreachable
+    )
 }
 
 /// Whether the broker refuses a record for good, whatever happens around it.

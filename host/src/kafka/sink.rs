@@ -9,7 +9,6 @@
 //! librdkafka speaks the transaction protocol in which a repeated request can hit the next transaction of the same
 //! producer. A successor with a new epoch is out of its reach; so is the rest of what may go wrong.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -38,21 +37,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(12);
 /// The pause before a record is offered again to a full queue.
 const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(2);
 
-/// What Kafka adds to a record: lengths, attributes and the batch around it.
-const RECORD_OVERHEAD_BYTES: usize = 100;
-
 /// The default size of a batch, when no topic asks for a smaller one.
 const BATCH_BYTES: usize = 1_000_000;
-
-/// What a topic takes, so that a record that its broker would refuse is never sent: a refusal costs the whole
-/// transaction, and with it innocent records of the same batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TopicRules {
-    /// `max.message.bytes`.
-    pub record_bytes_max: usize,
-    /// A compacted topic takes no records without a key.
-    pub needs_key: bool,
-}
 
 /// The transactional producer of a worker.
 ///
@@ -60,7 +46,7 @@ pub struct TopicRules {
 pub struct KafkaSink {
     kafka: Kafka,
     transactional_id: String,
-    rules: HashMap<TopicName, TopicRules>,
+    batch_bytes: usize,
     producer: Option<Producer>,
     /// Whether a commit was tried in the open transaction.
     was_committing: bool,
@@ -69,16 +55,14 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// The sink of a worker. `rules` says what the topics take that it writes to; others are written as they come.
-    pub fn new(
-        kafka: &Kafka,
-        transactional_id: &str,
-        rules: impl IntoIterator<Item = (TopicName, TopicRules)>,
-    ) -> Self {
+    /// The sink of a worker. `record_bytes_max` is the least that one of the topics takes that it writes to
+    /// ([`TopicFacts::max_bytes`](crate::io::TopicFacts)); the worker checks each record against its own topic.
+    pub fn new(kafka: &Kafka, transactional_id: &str, record_bytes_max: usize) -> Self {
         Self {
             kafka: kafka.clone(),
             transactional_id: transactional_id.to_owned(),
-            rules: rules.into_iter().collect(),
+            // The broker checks batches: a larger one could be refused with all that is in it, for no record's fault.
+            batch_bytes: record_bytes_max.min(BATCH_BYTES),
             producer: None,
             was_committing: false,
             is_spent: false,
@@ -91,40 +75,9 @@ impl KafkaSink {
         sinks.chain([deployment.dead_letters.clone()]).collect()
     }
 
-    /// A batch that is no larger than the smallest record limit: the broker checks batches, so a larger one could be
-    /// refused with all that is in it.
-    fn batch_bytes(&self) -> usize {
-        let limits = self.rules.values().map(|rules| rules.record_bytes_max);
-        limits
-            .min()
-            .map_or(BATCH_BYTES, |limit| limit.saturating_sub(RECORD_OVERHEAD_BYTES).min(BATCH_BYTES))
-            .max(1)
-    }
-
     fn producer(&mut self) -> Result<&mut Producer, TransactionError> {
         self.producer.as_mut().ok_or_else(|| {
             TransactionError::Replace(Fault::new(Code::ProducerReplaced, "there is no producer yet"))
-        })
-    }
-
-    /// Why this record would be refused.
-    fn refusal(&self, record: &Outgoing<'_>) -> Option<Fault> {
-        let rules = self.rules.get(record.topic)?;
-        if rules.needs_key && record.key.is_none() {
-            let what = format!("a record without a key cannot go to the compacted topic `{}`", record.topic);
-            return Some(Fault::new(Code::RecordRefused, what));
-        }
-        let headers =
-            record.headers.iter().map(|header| header.name.len() + header.value.map_or(0, <[u8]>::len) + 10);
-        let size = record.key.map_or(0, <[u8]>::len)
-            + record.value.map_or(0, <[u8]>::len)
-            + headers.sum::<usize>()
-            + RECORD_OVERHEAD_BYTES;
-        (size > rules.record_bytes_max).then(|| {
-            let limit = rules.record_bytes_max;
-            let what =
-                format!("a record of {size} bytes is too large for `{}`, which takes {limit}", record.topic);
-            Fault::new(Code::RecordRefused, what)
         })
     }
 
@@ -168,9 +121,6 @@ impl Sink for KafkaSink {
     }
 
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
-        if let Some(fault) = self.refusal(record) {
-            return Err(TransactionError::Refused { causes: vec![record.cause], fault });
-        }
         let clock = Clock::system();
         loop {
             let Err(failure) = self.producer()?.send(record) else {
@@ -241,7 +191,7 @@ impl Sink for KafkaSink {
         self.producer = None;
         self.is_spent = false;
         self.was_committing = false;
-        let config = client::transactional(&self.kafka, &self.transactional_id, self.batch_bytes());
+        let config = client::transactional(&self.kafka, &self.transactional_id, self.batch_bytes);
         let producer = Producer::open(&config).map_err(TransactionError::Fatal)?;
         let initialized = repeat(INIT_TIMEOUT, |wait| producer.init_transactions(wait));
         initialized.map_err(|failure| {
@@ -259,7 +209,7 @@ impl KafkaSink {
     fn not_sent(&mut self, record: &Outgoing<'_>, failure: Failure) -> TransactionError {
         let what = format!("cannot write a record to `{}`", record.topic);
         if error::is_refusal(failure.code) {
-            let fault = Fault::new(Code::RecordRefused, what).because(failure);
+            let fault = error::delivery_fault(record.topic.as_str(), failure);
             return TransactionError::Refused { causes: vec![record.cause], fault };
         }
         match self.producer.as_ref().and_then(|producer| producer.fatal()) {
@@ -372,15 +322,5 @@ mod tests {
             panic!("not refused")
         };
         assert_eq!(causes, [CauseId(2)]);
-    }
-
-    #[test]
-    fn keeps_batches_below_the_smallest_limit() {
-        let kafka = Kafka { brokers: String::new(), client: Default::default() };
-        let rules = |bytes| TopicRules { record_bytes_max: bytes, needs_key: false };
-
-        let sink = KafkaSink::new(&kafka, "t", [("a".into(), rules(5_000)), ("b".into(), rules(2_000_000))]);
-
-        assert_eq!(sink.batch_bytes(), 4_900);
     }
 }

@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
+use crate::io::TopicFacts;
 use crate::kafka::client;
-use crate::kafka::sink::TopicRules;
 
 /// How long an answer of the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -40,7 +40,7 @@ pub struct TopicPlan {
 
 /// What the cluster says about a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TopicFacts {
+pub struct TopicDescription {
     /// Its name.
     pub name: TopicName,
     /// How many partitions.
@@ -49,7 +49,7 @@ pub struct TopicFacts {
     pub settings: BTreeMap<String, String>,
 }
 
-impl TopicFacts {
+impl TopicDescription {
     /// A setting.
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.get(name).map(String::as_str)
@@ -61,10 +61,26 @@ impl TopicFacts {
             .is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact"))
     }
 
-    /// What the topic takes; none when its settings are not known.
-    pub fn rules(&self) -> Option<TopicRules> {
-        let record_bytes_max = self.setting("max.message.bytes")?.parse().ok()?;
-        Some(TopicRules { record_bytes_max, needs_key: self.is_compacted() })
+    /// What the topic takes; Kafka's defaults where its settings are not known.
+    pub fn facts(&self) -> TopicFacts {
+        let defaults = TopicFacts::default();
+        let max_bytes = self.setting("max.message.bytes").and_then(|bytes| bytes.parse().ok());
+        TopicFacts {
+            max_bytes: max_bytes.unwrap_or(defaults.max_bytes),
+            compacted: self.is_compacted(),
+            ahead_max: self.ahead_max().unwrap_or(defaults.ahead_max),
+        }
+    }
+
+    /// How far ahead of the broker's clock a timestamp may be; none when the cluster does not say.
+    fn ahead_max(&self) -> Option<Option<Duration>> {
+        if self.setting("message.timestamp.type")? == "LogAppendTime" {
+            return Some(None);
+        }
+        // The older name was for both directions.
+        let names = ["message.timestamp.after.max.ms", "message.timestamp.difference.max.ms"];
+        let limit: i64 = names.iter().find_map(|name| self.setting(name))?.parse().ok()?;
+        Some(u64::try_from(limit).ok().filter(|_| limit < i64::MAX).map(Duration::from_millis))
     }
 }
 
@@ -125,14 +141,17 @@ impl Topics {
     ///
     /// # Errors
     /// `kafka_failed`.
-    pub fn describe(&self, names: &BTreeSet<TopicName>) -> Result<BTreeMap<TopicName, TopicFacts>, Fault> {
+    pub fn describe(
+        &self,
+        names: &BTreeSet<TopicName>,
+    ) -> Result<BTreeMap<TopicName, TopicDescription>, Fault> {
         let counts = self.partition_counts()?;
         let present: Vec<_> = names.iter().filter(|name| counts.contains_key(*name)).collect();
         let mut settings = self.settings(&present)?;
         let facts = present.into_iter().map(|name| {
             let partitions = counts.get(name).copied().unwrap_or_default();
             let settings = settings.remove(name).unwrap_or_default();
-            (name.clone(), TopicFacts { name: name.clone(), partitions, settings })
+            (name.clone(), TopicDescription { name: name.clone(), partitions, settings })
         });
         Ok(facts.collect())
     }
