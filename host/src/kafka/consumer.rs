@@ -75,8 +75,8 @@ impl Consumer {
         Failure::check_code(unsafe { rd_kafka_unsubscribe(self.client.native_ptr()) })
     }
 
-    /// Takes what is there, at most [`MESSAGES_PER_CALL`] messages; waits for the first one if there is none. Returns
-    /// early when the group decides something.
+    /// Takes what is there, about [`MESSAGES_PER_CALL`] messages; waits for the first one if there is none. Returns early
+    /// when the group decides something.
     pub(super) fn poll(&mut self, wait: Duration, messages: &mut Vec<Message>) {
         self.take(messages);
         if messages.is_empty() && !wait.is_zero() && !self.rebalances().is_waiting() {
@@ -84,6 +84,9 @@ impl Consumer {
             messages.extend(unsafe {
                 Message::take(rd_kafka_consumer_poll(self.client.native_ptr(), millis(wait)))
             });
+            if !messages.is_empty() {
+                self.take(messages);
+            }
         }
     }
 

@@ -228,6 +228,9 @@ pub(super) struct Message {
     message: *mut rd_kafka_message_t,
 }
 
+// SAFETY: a message belongs to no thread; librdkafka counts what it points into with atomics.
+unsafe impl Send for Message {}
+
 impl Message {
     /// Takes a message over.
     ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::pipeline::{BatchBounds, Kafka};
 use crate::fault::{Code, Fault};
-use crate::id::{Offset, TopicName, TopicPartition};
+use crate::id::{TopicName, TopicPartition};
 use crate::io::{Bounds, Input};
 use crate::kafka::client;
 pub use crate::kafka::client::Isolation;
