@@ -6,10 +6,10 @@ use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::kafka::topics::{TopicFacts, TopicPlan};
+use crate::kafka::topics::{TopicDescription, TopicPlan};
 
 /// What the cluster says about the topics that exist.
-pub type Facts = BTreeMap<TopicName, TopicFacts>;
+pub type Facts = BTreeMap<TopicName, TopicDescription>;
 
 /// A topic with all its uses in a pipeline.
 #[derive(Clone, PartialEq, Eq, Debug)]

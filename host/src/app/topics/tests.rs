@@ -44,7 +44,7 @@ fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     let fact = |(name, partitions, policy): &(&str, i32, &str)| {
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), (*policy).to_owned())]);
         let name = TopicName::new(name);
-        (name.clone(), TopicFacts { name, partitions: *partitions, settings })
+        (name.clone(), TopicDescription { name, partitions: *partitions, settings })
     };
     topics.iter().map(fact).collect()
 }
