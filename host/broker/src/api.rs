@@ -54,3 +54,6 @@ pub(crate) struct Call {
 fn code<T>(outcome: &Result<T, ResponseError>) -> i16 {
     outcome.as_ref().err().map_or(0, ResponseError::code)
 }
+
+#[cfg(test)]
+mod tests;

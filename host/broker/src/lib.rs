@@ -37,6 +37,8 @@ mod groups;
 mod limits;
 mod log;
 mod server;
+#[cfg(test)]
+mod testing;
 mod topics;
 mod transactions;
 mod view;

@@ -1,7 +1,5 @@
 //! Holds the table of versions, the shapes and the codec together: every request and every response, in every version.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::*;
@@ -10,41 +8,10 @@ use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::*;
-use crate::builder::Builder;
-use crate::clock::Clock;
-use crate::cluster::Shared;
 use crate::log::testing::BatchBuilder;
-use crate::topics::config::TopicConfig;
+use crate::testing::call;
+use crate::testing::shared;
 use crate::wire::versions::SPOKEN;
-
-/// A broker without a server, with a topic `items` of two partitions that holds a record and an aborted
-/// transaction, and a group `readers` with a committed offset and no members.
-fn shared() -> Arc<Shared> {
-    let builder = Builder::new().initial_rebalance_delay(Duration::ZERO);
-    let address = SocketAddr::from(([127, 0, 0, 1], 9092));
-    let shared = Arc::new(Shared::new(address, builder.settings, builder.limits, Clock::System));
-    let mut cluster = shared.lock();
-    cluster.topics.create("items", 2, TopicConfig::default(), &shared.limits).unwrap();
-    let group = cluster.groups.get_or_create("readers", &shared.limits).unwrap();
-    let committed =
-        crate::groups::offsets::Committed { offset: 1, leader_epoch: 0, metadata: Some("n".into()) };
-    group.offsets.commit(("items".into(), 0), committed);
-    let log = cluster.topics.partition_mut("items", 0).unwrap();
-    for batch in
-        [BatchBuilder::new().record("k", "v"), BatchBuilder::new().record("k", "v").transactional(9, 0, 0)]
-    {
-        let bytes = batch.build();
-        log.append(&bytes, &crate::log::batch::BatchHeader::parse(&bytes).unwrap()).unwrap();
-    }
-    log.append_marker(9, 0, crate::log::batch::Outcome::Abort, crate::clock::Millis(0));
-    drop(cluster);
-    shared
-}
-
-fn call(shared: &Arc<Shared>, api: ApiKey, version: i16) -> Call {
-    let peer = SocketAddr::from(([127, 0, 0, 1], 50_000));
-    Call { shared: Arc::clone(shared), api, version, client_id: "test".to_owned(), peer }
-}
 
 fn text(text: &'static str) -> StrBytes {
     StrBytes::from_static_str(text)

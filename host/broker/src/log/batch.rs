@@ -223,3 +223,90 @@ fn write_at(buffer: &mut [u8], at: usize, bytes: &[u8]) {
         target.copy_from_slice(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::BatchBuilder;
+    use super::*;
+
+    fn error(bytes: &[u8]) -> ResponseError {
+        check_produced(bytes).unwrap_err().error
+    }
+
+    /// A batch with some bytes replaced, and its checksum made right again.
+    fn with(at: usize, bytes: &[u8]) -> BytesMut {
+        let mut batch = BytesMut::from(&BatchBuilder::new().record("k", "v").build()[..]);
+        write_at(&mut batch, at, bytes);
+        let sum = checksum(&batch);
+        write_at(&mut batch, 17, &sum.to_be_bytes());
+        batch
+    }
+
+    #[test]
+    fn accepts_a_sound_batch() {
+        let batch = BatchBuilder::new().record("k", "v").record("l", "w").idempotent(7, 1, 5).build();
+
+        let header = check_produced(&batch).unwrap();
+
+        assert_eq!((header.size, header.record_count, header.producer_id), (batch.len(), 2, 7));
+        assert_eq!((header.producer_epoch, header.base_sequence), (1, 5));
+    }
+
+    #[test]
+    fn refuses_a_batch_that_is_cut_changed_or_of_another_format() {
+        let batch = BatchBuilder::new().record("k", "v").build();
+        for length in 0..batch.len() {
+            assert_eq!(error(&batch[..length]), ResponseError::CorruptMessage, "cut to {length}");
+        }
+        for index in CHECKED..batch.len() {
+            let mut changed = BytesMut::from(&batch[..]);
+            changed[index] ^= 1;
+            assert_eq!(error(&changed), ResponseError::CorruptMessage, "byte {index}");
+        }
+        assert_eq!(error(&with(16, &[1])), ResponseError::CorruptMessage);
+    }
+
+    #[test]
+    fn refuses_more_than_one_batch() {
+        let batch = BatchBuilder::new().record("k", "v").build();
+
+        assert_eq!(error(&[&batch[..], &batch].concat()), ResponseError::InvalidRecord);
+    }
+
+    #[test]
+    fn refuses_what_only_a_broker_writes_and_what_does_not_fit_together() {
+        let control = with(CHECKED, &CONTROL.to_be_bytes());
+        let no_records = with(57, &0_i32.to_be_bytes());
+        let jump = with(23, &i32::MAX.to_be_bytes());
+        let transactional_stranger = with(CHECKED, &TRANSACTIONAL.to_be_bytes());
+        let no_sequence = with(43, &7_i64.to_be_bytes());
+
+        for batch in [control, no_records, jump, transactional_stranger, no_sequence] {
+            assert_eq!(error(&batch), ResponseError::InvalidRecord);
+        }
+    }
+
+    #[test]
+    fn stamps_a_batch_with_the_time_of_its_arrival() {
+        let batch = BatchBuilder::new().at(5).record("k", "v").build();
+
+        let stamped = stamp(&batch, Millis(1_000));
+
+        let header = check_produced(&stamped).unwrap();
+        assert_eq!((header.max_timestamp, header.attributes), (1_000, LOG_APPEND_TIME));
+    }
+
+    #[test]
+    fn writes_markers_that_say_how_a_transaction_ended() {
+        for (outcome, kind) in [(Outcome::Abort, 0), (Outcome::Commit, 1)] {
+            let marker = marker(7, 3, outcome, Millis(1_000));
+
+            let header = BatchHeader::parse(&marker).unwrap();
+            assert!(header.is_control() && header.is_transactional());
+            assert_eq!((header.producer_id, header.producer_epoch), (7, 3));
+            assert_eq!(checksum(&marker), stored_checksum(&marker));
+            let records = super::super::records::records(&marker).unwrap();
+            assert_eq!(records[0].key, Some(&[0, 0, 0, kind][..]));
+        }
+    }
+}

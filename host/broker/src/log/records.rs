@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn refuses_a_record_that_claims_more_than_there_is() {
         let longer_than_the_batch = [0xfe, 0xff, 0xff, 0x0f, 0, 0, 0];
-        let key_longer_than_the_record = [12, 0, 0, 0, 100, 1, 0];
+        // The key would fit into the bytes that follow the record.
+        let key_longer_than_the_record = [8, 0, 0, 0, 4, b'a', b'b', 1, 0];
 
         assert_eq!(record(&longer_than_the_batch, 0), None);
         assert_eq!(record(&key_longer_than_the_record, 0), None);
