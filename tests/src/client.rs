@@ -317,18 +317,25 @@ impl Producer {
     /// # Errors
     /// When the client refuses it.
     pub fn send<K: ToBytes + ?Sized, V: ToBytes + ?Sized>(&self, record: BaseRecord<'_, K, V>) -> Result<()> {
-        let mut record = Some(record);
+        let Some(refused) = self.offer(record)? else { return Ok(()) };
+        let mut record = Some(refused);
         wait::until("room in the producer's queue", || {
-            let Some(offered) = record.take() else { return Err(anyhow!("the record was not given back")) };
-            match self.0.send(offered) {
-                Ok(()) => Ok(Seen::Yes(())),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
-                    record = Some(refused);
-                    Ok(Seen::NotYet("a full queue".into()))
-                }
-                Err((error, _)) => Err(error.into()),
-            }
+            let Some(offered) = record.take() else { return Ok(Seen::Yes(())) };
+            record = self.offer(offered)?;
+            Ok(if record.is_none() { Seen::Yes(()) } else { Seen::NotYet("a full queue".into()) })
         })
+    }
+
+    /// Gives the record back when the queue is full.
+    fn offer<'a, K: ToBytes + ?Sized, V: ToBytes + ?Sized>(
+        &self,
+        record: BaseRecord<'a, K, V>,
+    ) -> Result<Option<BaseRecord<'a, K, V>>> {
+        match self.0.send(record) {
+            Ok(()) => Ok(None),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => Ok(Some(refused)),
+            Err((error, _)) => Err(error.into()),
+        }
     }
 
     /// Sends one record with a text key and a text value.

@@ -28,15 +28,16 @@ pub fn repository() -> &'static Path {
     package.parent().unwrap_or(package)
 }
 
-/// Cargo's folder for what it builds, found from the place of the running test.
+/// Cargo's folder for what it builds, found from the place of the running program.
 ///
 /// # Errors
-/// When this is not a test that Cargo built.
+/// When this is not a program that Cargo built.
 pub fn target() -> Result<PathBuf> {
-    let program = env::current_exe().context("cannot tell where this test program lies")?;
-    // target/<profile>/deps/<test>
+    let program = env::current_exe().context("cannot tell where this program lies")?;
+    // target/<profile>/deps/<test>, or target/<profile>/<program>
+    let depth = if program.parent().is_some_and(|dir| dir.ends_with("deps")) { 3 } else { 2 };
     let target =
-        program.ancestors().nth(3).context("this test program does not lie in Cargo's target folder")?;
+        program.ancestors().nth(depth).context("this program does not lie in Cargo's target folder")?;
     Ok(target.to_owned())
 }
 

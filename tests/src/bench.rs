@@ -1,0 +1,19 @@
+//! Measures the host against native loops on a real Kafka, in one run on one machine.
+//!
+//! All figures are comparisons: the subjects take turns in the same broker, A B A B, and what is quoted is the median of
+//! the ratios of neighbours with the smallest and the largest of them. Processor time is read from `/proc`, for the
+//! subject and for the broker, because wall time on a shared machine says little. Each subject drains the same backlog,
+//! and the clock runs from the first to the last position that it commits: how long it takes to start is not in it.
+
+mod boundary;
+mod meter;
+mod native;
+mod report;
+mod subject;
+mod transaction;
+
+pub use boundary::boundary;
+pub use native::{Mode, loop_forever};
+pub use report::{Report, ratio};
+pub use subject::{Backlog, Figures, Subject};
+pub use transaction::transactions;

@@ -1,0 +1,86 @@
+//! What crossing into a plugin and back costs, without Kafka.
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow};
+use gristmill_host::config::pipeline::Limits;
+use gristmill_host::id::{Offset, Partition, SourceIndex, TaskId, Timestamp, TransformName};
+use gristmill_host::io::{Batch, KeyRange, State, TableIndex, Transform};
+use gristmill_host::plugin::{Runtime, Spec};
+use gristmill_host::record::{Chunk, RecordRef};
+
+use super::report::median;
+use crate::host;
+
+/// Records of a measurement, and measurements of which the median is taken.
+const RECORDS: usize = 100_000;
+const TURNS: usize = 5;
+
+/// The cost of one record of 300 bytes through the smallest plugin, in nanoseconds, for each batch size.
+///
+/// # Errors
+/// When the plugin does not build or a call fails.
+pub fn boundary(sizes: &[usize]) -> Result<Vec<(usize, f64)>> {
+    let component = std::fs::read(host::plugin("tests/fixtures/passthrough")?)?;
+    let runtime = Runtime::new(None).map_err(|fault| anyhow!(fault.report()))?;
+    let component = runtime.load("passthrough", &component).map_err(|fault| anyhow!(fault.report()))?;
+    let transform = TransformName::new("bench");
+    let spec = Spec { transform: transform.clone(), config_json: "{}".into(), limits: Limits::default() };
+    let deployed = component.deploy(spec).map_err(|fault| anyhow!(fault.report()))?;
+    let task = TaskId { transform, partition: Partition(0) };
+    sizes.iter().map(|size| Ok((*size, of_size(&deployed, &task, *size)?))).collect()
+}
+
+fn of_size(deployed: &impl Transform, task: &TaskId, size: usize) -> Result<f64> {
+    let mut instance = deployed.instance(task).map_err(|fault| anyhow!(fault.report()))?;
+    let chunk = chunk(size)?;
+    let mut state: Box<dyn State> = Box::new(NoTables);
+    let mut times = Vec::new();
+    for _ in 0..TURNS {
+        let calls = RECORDS / size;
+        let start = Instant::now();
+        for _ in 0..calls {
+            let batch = Batch {
+                source: SourceIndex(0),
+                partition: Partition(0),
+                records: &chunk,
+                now: Timestamp(0),
+                stream_time: Timestamp(0),
+            };
+            let answered = instance.process(batch, state);
+            state = answered.state;
+            black_box(answered.answer.map_err(|error| anyhow!("{error:?}"))?);
+        }
+        times.push(start.elapsed().as_secs_f64() * 1e9 / (calls * size) as f64);
+    }
+    Ok(median(&mut times))
+}
+
+fn chunk(size: usize) -> Result<Chunk> {
+    let mut chunk = Chunk::new();
+    let value = vec![b'x'; 300];
+    for n in 0..size {
+        let key = format!("sku-{n}");
+        let added = chunk.push(Some(key.as_bytes()), Some(&value), [], (Timestamp(0), Offset(n.try_into()?)));
+        added.then_some(()).context("the chunk is full")?;
+    }
+    Ok(chunk)
+}
+
+/// The state of a task whose plugin has no tables.
+struct NoTables;
+
+impl State for NoTables {
+    fn table(&self, _name: &str) -> Option<TableIndex> {
+        None
+    }
+
+    fn row(&self, _table: TableIndex, _key: &[u8]) -> Option<RecordRef<'_>> {
+        None
+    }
+
+    fn scan(&self, _table: TableIndex, _range: KeyRange<'_>, _limit: usize) -> Vec<RecordRef<'_>> {
+        Vec::new()
+    }
+}

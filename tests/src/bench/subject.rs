@@ -1,0 +1,232 @@
+//! What is measured: the host or a native loop, each a process of its own that drains the same backlog.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use anyhow::{Context, Result, ensure};
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use super::meter;
+use crate::client::{Client, REQUEST, unique};
+use crate::host;
+use crate::process::Process;
+use crate::rundir;
+use crate::wait::{self, Seen};
+
+/// Partitions of each topic.
+const PARTITIONS: i32 = 4;
+
+/// The slowest machine that is worth a measurement drains a backlog within this time.
+const LIMIT: Duration = Duration::from_secs(900);
+
+/// How the subjects differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// A native loop that passes records on: N0.
+    NativePassthrough,
+    /// A native loop that enriches items: N1.
+    NativeEnrichment,
+    /// The host with the smallest plugin.
+    HostPassthrough,
+    /// The host with the delivery-time plugin.
+    HostEnrichment,
+}
+
+/// A filled source topic, a topic with classes, and the broker that holds them.
+#[derive(Debug)]
+pub struct Backlog {
+    /// Makes clients of the broker.
+    pub client: Client,
+    /// The broker's process.
+    pub broker: u32,
+    /// The topic with the items.
+    pub items: String,
+    /// The topic with the classes.
+    pub classes: String,
+    /// How many items there are.
+    pub count: u64,
+}
+
+/// What one run of a subject took.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Items a second.
+    pub rate: f64,
+    /// Processor time of the subject for each item, in microseconds.
+    pub cpu_us: f64,
+    /// Processor time of the broker for each item, in microseconds.
+    pub broker_us: f64,
+    /// Memory of the subject at the end, in MiB.
+    pub resident_mib: f64,
+}
+
+impl Subject {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NativePassthrough => "N0 native passthrough",
+            Self::NativeEnrichment => "N1 native enrichment",
+            Self::HostPassthrough => "host passthrough",
+            Self::HostEnrichment => "host enrichment",
+        }
+    }
+
+    /// Lets the subject drain the backlog into a topic of its own.
+    ///
+    /// # Errors
+    /// When it ends or does not come to an end.
+    pub fn run(self, backlog: &Backlog) -> Result<Figures> {
+        let app = unique("bench");
+        let sink = backlog.client.topic(&format!("{app}-out"), PARTITIONS, &[])?;
+        let (mut process, group) = self.start(backlog, &app, &sink)?;
+        let figures = drain(backlog, &mut process, &group)?;
+        process.kill()?;
+        Ok(figures)
+    }
+
+    fn start(self, backlog: &Backlog, app: &str, sink: &str) -> Result<(Process, String)> {
+        let dir = rundir::make(app)?;
+        let group = format!("{app}.t");
+        let (items, classes, bootstrap) = (&backlog.items, &backlog.classes, backlog.client.bootstrap());
+        let native = |mode: &str| -> Result<(Process, String)> {
+            let mut command = Command::new(env::current_exe()?);
+            command.args(["native", bootstrap, mode, classes, items, sink, &group]);
+            Ok((Process::start(self.name(), &mut command, dir.join("log"))?, group.clone()))
+        };
+        let hosted = |folder: &str, bound: &str| -> Result<(Process, String)> {
+            let pipeline = pipeline(&dir, app, bootstrap, &host::plugin(folder)?, bound)?;
+            host::command(&["topics", "--create"], &pipeline)?;
+            Ok((host::run(&pipeline)?, group.clone()))
+        };
+        match self {
+            Self::NativePassthrough => native("passthrough"),
+            Self::NativeEnrichment => native("enrich"),
+            Self::HostPassthrough => hosted(
+                "tests/fixtures/passthrough",
+                &format!("sources.in = \"{items}\"\nsinks.out = \"{sink}\"\n"),
+            ),
+            Self::HostEnrichment => hosted(
+                "plugins/delivery-time",
+                &format!(
+                    "sources.items = \"{items}\"\nsources.classes = \"{classes}\"\nsinks.enriched = \"{sink}\"\n"
+                ),
+            ),
+        }
+    }
+}
+
+/// Writes the pipeline file of a host with one transform, `t`.
+pub(super) fn pipeline(
+    dir: &std::path::Path,
+    app: &str,
+    bootstrap: &str,
+    plugin: &std::path::Path,
+    bound: &str,
+) -> Result<PathBuf> {
+    let (state, plugin) = (dir.join("state"), plugin.display());
+    let path = dir.join("pipeline.toml");
+    let text = format!(
+        "[app]\nid = \"{app}\"\ninstance = \"a\"\nstate_dir = \"{}\"\n[kafka]\nbrokers = \"{bootstrap}\"\n\
+         [transforms.t]\nplugin = \"{plugin}\"\n{bound}",
+        state.display()
+    );
+    fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
+    Ok(path)
+}
+
+impl Backlog {
+    /// Makes the topics and fills them: items of about 300 bytes, each of one class.
+    ///
+    /// # Errors
+    /// When the broker refuses something.
+    pub fn fill(client: Client, broker: u32, count: u64) -> Result<Self> {
+        let compacted = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")];
+        let items = client.topic("bench-items", PARTITIONS, &compacted)?;
+        let classes = client.topic("bench-classes", 1, &compacted)?;
+        let producer = client.producer(&[
+            ("partitioner", "murmur2_random"),
+            ("linger.ms", "20"),
+            ("compression.type", "lz4"),
+            ("batch.num.messages", "10000"),
+            ("batch.size", "1000000"),
+        ])?;
+        for n in 0..crate::workload::CLASSES {
+            let (key, value) = crate::workload::class(n);
+            producer.put(&classes, 0, &key, &value)?;
+        }
+        for n in 0..count {
+            let (key, value) = item(n);
+            producer.send(rdkafka::producer::BaseRecord::<str, str>::to(&items).key(&key).payload(&value))?;
+        }
+        producer.drain()?;
+        Ok(Self { client, broker, items, classes, count })
+    }
+}
+
+/// An item of about 300 bytes.
+fn item(n: u64) -> (String, String) {
+    let class = crate::workload::class_name(usize::try_from(n % 50).unwrap_or(0));
+    let text = "The quick brown fox jumps over the lazy dog while the mill grinds on. ";
+    let value = format!(
+        r#"{{"sku":"sku-{n}","deliveryClass":"{class}","price":{{"amount":{}.99,"currency":"EUR"}},"stock":{},"online":true,"description":"{text}{text}{text}"}}"#,
+        n % 1000,
+        n % 77
+    );
+    (format!("sku-{n}"), value)
+}
+
+/// One look at a subject at work.
+struct Look {
+    at: Instant,
+    consumed: u64,
+    subject: Duration,
+    broker: Duration,
+}
+
+fn drain(backlog: &Backlog, process: &mut Process, group: &str) -> Result<Figures> {
+    let consumer = backlog.client.consumer(group, &[("isolation.level", "read_uncommitted")])?;
+    let mut first = None;
+    let last = wait::until_within(LIMIT, "the backlog to be drained", || {
+        let consumed = consumed(&consumer, &backlog.items)?;
+        if let Some(status) = process.ended()? {
+            anyhow::bail!("the subject ended with {status}; its log:\n{}", process.tail());
+        }
+        let (subject, broker) = (meter::cpu(process.pid())?, meter::cpu(backlog.broker)?);
+        let look = Look { at: Instant::now(), consumed, subject, broker };
+        if consumed > 0 && first.is_none() {
+            first = Some(Look { ..look });
+        } else if consumed == backlog.count {
+            return Ok(Seen::Yes(look));
+        }
+        Ok(Seen::NotYet(format!("{consumed} of {}; {}", backlog.count, process.tail())))
+    })?;
+    let first = first.context("the subject was never seen at work")?;
+    let items = last.consumed.saturating_sub(first.consumed) as f64;
+    ensure!(items > 0.5 * backlog.count as f64, "the backlog is too small: it was drained between two looks");
+    let each = |before: Duration, after: Duration| (after.saturating_sub(before)).as_secs_f64() * 1e6 / items;
+    Ok(Figures {
+        rate: items / (last.at - first.at).as_secs_f64(),
+        cpu_us: each(first.subject, last.subject),
+        broker_us: each(first.broker, last.broker),
+        resident_mib: resident(process.pid())?,
+    })
+}
+
+fn consumed(consumer: &BaseConsumer, topic: &str) -> Result<u64> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(topic, 0, PARTITIONS - 1);
+    let answer = consumer.committed_offsets(asked, REQUEST)?;
+    let offsets = answer.elements();
+    let sum: i64 = offsets.iter().filter_map(|e| e.offset().to_raw()).filter(|offset| *offset > 0).sum();
+    Ok(u64::try_from(sum)?)
+}
+
+fn resident(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}

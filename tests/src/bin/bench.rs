@@ -1,0 +1,71 @@
+//! `make bench`: measures the host against native loops on a real Kafka and prints a report.
+//!
+//! usage: bench [ITEMS [PAIRS]]     1,000,000 items and 3 pairs by default
+
+use std::env;
+
+use anyhow::{Context, Result, bail};
+use gristmill_tests::bench::{Backlog, Mode, Report, Subject, boundary, loop_forever, transactions};
+use gristmill_tests::client::Client;
+use gristmill_tests::cluster::{Apache, Cluster};
+
+/// Neighbours are compared with each other, so a subject runs right after its baseline.
+const TURNS: [Subject; 4] = [
+    Subject::NativePassthrough,
+    Subject::HostPassthrough,
+    Subject::NativeEnrichment,
+    Subject::HostEnrichment,
+];
+
+const BATCHES: [usize; 3] = [1, 64, 500];
+
+fn main() -> Result<()> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        // A baseline runs as a process of its own, so that its processor time can be read.
+        ["native", bootstrap, mode, classes, source, sink, group] => {
+            let mode =
+                if *mode == "enrich" { Mode::Enrich((*classes).to_owned()) } else { Mode::Passthrough };
+            loop_forever(&Client::new(bootstrap), &mode, source, sink, group)
+        }
+        [] => measure(1_000_000, 3),
+        [items] => measure(items.parse().context("ITEMS is a number")?, 3),
+        [items, pairs] => {
+            measure(items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
+        }
+        _ => bail!("usage: bench [ITEMS [PAIRS]]"),
+    }
+}
+
+fn measure(items: u64, pairs: usize) -> Result<()> {
+    println!("the wasm boundary, a record of 300 bytes through the smallest plugin:");
+    for (size, nanoseconds) in boundary(&BATCHES)? {
+        println!("  batches of {size:>3}: {nanoseconds:>6.0} ns a record");
+    }
+    let kafka = Apache::shared()?;
+    let client = kafka.client();
+    let [native, hosted] = transactions(&client)?;
+    println!("a transaction of one record, p50 and p99:");
+    println!("  native, from begin to commit:                  {:.1} ms, {:.1} ms", native.0, native.1);
+    println!("  host, eager, from send to visible output:      {:.1} ms, {:.1} ms", hosted.0, hosted.1);
+    println!("filling the backlog with {items} items of about 300 bytes");
+    let backlog = Backlog::fill(client, kafka.pid(1)?, items)?;
+    let mut report = Report::default();
+    // The first pair warms the broker and is not counted.
+    for turn in 0..=pairs {
+        for subject in TURNS {
+            let figures = subject.run(&backlog)?;
+            let counted = if turn == 0 { "warm-up" } else { "counted" };
+            println!("  {counted}: {:<24} {:>8.0} items/s", subject.name(), figures.rate);
+            if turn > 0 {
+                report.add(subject, figures);
+            }
+        }
+    }
+    println!("\n{}", Report::headings());
+    TURNS.iter().for_each(|subject| println!("{}", report.row(*subject)));
+    println!("\nratios of neighbours: median (smallest to largest) of {pairs}");
+    println!("{}", report.comparison(Subject::HostPassthrough, Subject::NativePassthrough));
+    println!("{}", report.comparison(Subject::HostEnrichment, Subject::NativeEnrichment));
+    Ok(())
+}
