@@ -1,7 +1,6 @@
 //! What crossing into a plugin and back costs, without Kafka.
 
 use std::hint::black_box;
-use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use gristmill_host::config::pipeline::Limits;
@@ -10,6 +9,7 @@ use gristmill_host::io::{Batch, KeyRange, State, TableIndex, Transform};
 use gristmill_host::plugin::{Runtime, Spec};
 use gristmill_host::record::{Chunk, RecordRef};
 
+use super::meter;
 use super::report::median;
 use crate::host;
 
@@ -17,7 +17,8 @@ use crate::host;
 const RECORDS: usize = 100_000;
 const TURNS: usize = 5;
 
-/// The cost of one record of 300 bytes through the smallest plugin, in nanoseconds, for each batch size.
+/// The cost of one record of 300 bytes through the smallest plugin, in nanoseconds of processor time, for each batch
+/// size.
 ///
 /// # Errors
 /// When the plugin does not build or a call fails.
@@ -39,7 +40,7 @@ fn of_size(deployed: &impl Transform, task: &TaskId, size: usize) -> Result<f64>
     let mut times = Vec::new();
     for _ in 0..TURNS {
         let calls = RECORDS / size;
-        let start = Instant::now();
+        let start = meter::own_cpu()?;
         for _ in 0..calls {
             let batch = Batch {
                 source: SourceIndex(0),
@@ -52,7 +53,8 @@ fn of_size(deployed: &impl Transform, task: &TaskId, size: usize) -> Result<f64>
             state = answered.state;
             black_box(answered.answer.map_err(|error| anyhow!("{error:?}"))?);
         }
-        times.push(start.elapsed().as_secs_f64() * 1e9 / (calls * size) as f64);
+        let used = meter::own_cpu()?.saturating_sub(start);
+        times.push(used.as_secs_f64() * 1e9 / (calls * size) as f64);
     }
     Ok(median(&mut times))
 }

@@ -1,4 +1,4 @@
-//! Processor time of other processes.
+//! Processor time, of this thread and of other processes.
 
 use std::fs;
 use std::time::Duration;
@@ -21,6 +21,18 @@ pub(super) fn cpu(pid: u32) -> Result<Duration> {
     let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     ensure!(per_second > 0, "the system does not tell how long a tick is");
     Ok(Duration::from_secs_f64(used as f64 / per_second as f64))
+}
+
+/// Processor time that this thread has used so far.
+///
+/// # Errors
+/// When the system does not tell.
+pub(super) fn own_cpu() -> Result<Duration> {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the structure is ours and as large as the system expects.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    ensure!(result == 0, "the system does not tell the processor time: {}", std::io::Error::last_os_error());
+    Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
 }
 
 #[cfg(test)]

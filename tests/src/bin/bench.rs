@@ -38,7 +38,7 @@ fn main() -> Result<()> {
 }
 
 fn measure(items: u64, pairs: usize) -> Result<()> {
-    println!("the wasm boundary, a record of 300 bytes through the smallest plugin:");
+    println!("the wasm boundary, CPU time of a record of 300 bytes through the smallest plugin:");
     for (size, nanoseconds) in boundary(&BATCHES)? {
         println!("  batches of {size:>3}: {nanoseconds:>6.0} ns a record");
     }
