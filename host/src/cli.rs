@@ -6,10 +6,18 @@ use clap::{Parser, Subcommand};
 
 use crate::fault::Fault;
 
+mod broker;
+mod check;
+mod cluster;
 mod exit;
 mod explain;
+mod init;
 mod log;
 mod output;
+mod plugin;
+mod produce;
+mod tail;
+mod topics;
 
 /// Runs WebAssembly transforms on Kafka topics: sandboxed, stateful, exactly-once.
 #[derive(Parser, Debug)]
@@ -17,7 +25,7 @@ mod output;
 #[command(after_help = "Begin with `gristmill demo`, then `gristmill init --plugin builtin:delivery-time`.")]
 struct Arguments {
     #[command(flatten)]
-    log: log::Options,
+    log: log::LogOptions,
 
     #[command(subcommand)]
     command: Command,
@@ -26,19 +34,31 @@ struct Arguments {
 /// The commands, in the order in which a newcomer meets them.
 #[derive(Subcommand, Debug)]
 enum Command {
+    Init(init::Options),
+    Check(check::Options),
+    Topics(topics::Options),
+    Broker(broker::Options),
+    Produce(produce::Options),
+    Tail(tail::Options),
+    Plugin(plugin::Options),
     Explain(explain::Options),
 }
 
 impl Command {
     /// Whether it works until it is stopped, and so tells the log what it is doing.
     fn is_service(&self) -> bool {
-        match self {
-            Self::Explain(_) => false,
-        }
+        matches!(self, Self::Broker(_))
     }
 
     fn run(self) -> Result<(), Fault> {
         match self {
+            Self::Init(options) => init::run(&options),
+            Self::Check(options) => check::run(&options),
+            Self::Topics(options) => topics::run(&options),
+            Self::Broker(options) => broker::run(&options),
+            Self::Produce(options) => produce::run(&options),
+            Self::Tail(options) => tail::run(&options),
+            Self::Plugin(options) => plugin::run(&options),
             Self::Explain(options) => explain::run(&options),
         }
     }

@@ -13,4 +13,5 @@ pub mod pipeline;
 pub mod plugin_ref;
 pub mod raw;
 pub mod schema;
+pub mod show;
 pub mod units;

@@ -9,6 +9,8 @@
     reason = "clippy allows these in tests, but does not see that the helpers of a test are a part of it"
 )]
 
+#[path = "floors/codes.rs"]
+mod codes;
 #[path = "floors/source.rs"]
 mod source;
 #[path = "floors/style.rs"]

@@ -7,9 +7,10 @@ use crate::cli::output;
 use crate::config::document;
 use crate::fault::{Code, Fault, Retry, Scope};
 
-/// Says what an error code means and what to do about it. Talks to nothing.
+/// Says what an error code means and what to do about it.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: gristmill explain not_co_partitioned")]
+#[command(after_help = "Talks to: nothing\n\
+                        Example:  gristmill explain not_co_partitioned")]
 pub(super) struct Options {
     /// The code, as it stands in an error, in the log or in a dead letter's headers; all codes without it.
     code: Option<String>,

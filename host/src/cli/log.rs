@@ -14,27 +14,27 @@ const VARIABLE: &str = "GRISTMILL_LOG";
 /// The options that every command has.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Log")]
-pub(super) struct Options {
-    /// How much to log: error, warn, info, debug or trace [environment: GRISTMILL_LOG]
+pub(super) struct LogOptions {
+    /// error, warn, info, debug or trace [env: GRISTMILL_LOG]
     #[arg(long, value_name = "LEVEL", global = true)]
     log: Option<String>,
 
-    /// How to write a line of the log.
+    /// text or json
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text, global = true)]
+    #[arg(hide_possible_values = true, hide_default_value = true)]
     log_format: Format,
 }
 
 /// How a line is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Format {
-    /// For people.
     Text,
-    /// One JSON object a line, for machines.
+    /// One object a line.
     Json,
 }
 
 /// Starts the log of this process. A service tells of its life; other commands only of what is odd.
-pub(super) fn start(options: &Options, is_service: bool) -> Result<(), Fault> {
+pub(super) fn start(options: &LogOptions, is_service: bool) -> Result<(), Fault> {
     let default = if is_service { "info" } else { "warn" };
     let wanted = options.log.clone().or_else(|| env::process(VARIABLE));
     let wanted = wanted.as_deref().unwrap_or(default);

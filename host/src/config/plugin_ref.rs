@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 /// The value of `plugin` in a transform.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum PluginRef {
     /// `builtin:NAME`: a plugin that travels inside the binary.
     Builtin(String),

@@ -91,12 +91,30 @@ impl File {
 
     /// Its words.
     pub(crate) fn words(&self) -> impl Iterator<Item = Word> {
+        self.words_with_places().into_iter().map(|(_, word)| word)
+    }
+
+    fn words_with_places(&self) -> Vec<(usize, Word)> {
         let words = self.tokens.iter().enumerate().filter(|(_, token)| token.text.starts_with(is_word));
-        words.map(|(at, token)| {
+        let word = |(at, token): (usize, &Token)| {
             let next = if self.is_path(at) { self.text(at + 3) } else { "" };
             let path = format!("{}::{next}", token.text);
-            Word { text: token.text.clone(), path, line: token.line, in_tests: token.in_tests }
-        })
+            (at, Word { text: token.text.clone(), path, line: token.line, in_tests: token.in_tests })
+        };
+        words.map(word).collect()
+    }
+
+    /// The words that follow `start::`, unless these words and signs come before.
+    pub(crate) fn paths_after(&self, start: &str, unless: &[&str]) -> Vec<Word> {
+        let mut words = self.words_with_places();
+        words.retain(|(at, word)| {
+            let before = at.checked_sub(unless.len());
+            let is_used =
+                before.is_some_and(|before| (before..*at).map(|at| self.text(at)).eq(unless.iter().copied()));
+            word.text == start && self.is_path(*at) && !is_used
+        });
+        let next = |(at, word): (usize, Word)| Word { text: self.text(at + 3).to_owned(), ..word };
+        words.into_iter().map(next).collect()
     }
 
     /// The modules of the crate that it names, in `use` lines and in paths.

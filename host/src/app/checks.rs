@@ -1,0 +1,46 @@
+//! What is checked before the first record: by `gristmill check`, and by `gristmill run` before it starts.
+
+use std::time::Duration;
+
+use crate::app::plugins::Prepared;
+use crate::app::topics::{self, Facts};
+use crate::config::pipeline::{Kafka, Pipeline};
+use crate::fault::Fault;
+use crate::kafka::client;
+use crate::kafka::topics::Topics;
+use crate::plugin::Spec;
+
+/// How long a broker has to answer. A host that is started together with its cluster waits this long for it.
+const REACH: Duration = Duration::from_secs(15);
+
+/// Checks what needs no broker, beyond what reading the file has found: the client's options, and that every plugin
+/// starts with its configuration.
+///
+/// # Errors
+/// `client_key_unknown`, `plugin_init_failed`.
+pub fn offline(prepared: &Prepared) -> Result<(), Fault> {
+    let kafka = &prepared.pipeline.kafka;
+    kafka.client.iter().try_for_each(|(key, value)| client::check_option(key, value))?;
+    for (deployment, plugin) in prepared.pipeline.deployments.iter().zip(&prepared.plugins) {
+        plugin.component.deploy(Spec::from(deployment))?;
+    }
+    Ok(())
+}
+
+/// Connects to the cluster.
+///
+/// # Errors
+/// `broker_unreachable`, `client_key_unknown`.
+pub fn connect(kafka: &Kafka) -> Result<Topics, Fault> {
+    let topics = Topics::new(kafka)?;
+    topics.reach(REACH)?;
+    Ok(topics)
+}
+
+/// What the cluster says about the topics of a pipeline.
+///
+/// # Errors
+/// `kafka_failed`, `not_authorized`.
+pub fn facts(topics: &Topics, pipeline: &Pipeline) -> Result<Facts, Fault> {
+    topics.describe(&topics::names(pipeline))
+}

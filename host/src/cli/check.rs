@@ -1,0 +1,91 @@
+//! `gristmill check`: everything that can be known before a pipeline runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::app::checks;
+use crate::app::plugins::{self, Compiled, Prepared};
+use crate::app::topics::{self, Facts};
+use crate::cli::output;
+use crate::config::pipeline::{BoundSource, Deployment};
+use crate::config::{env, show};
+use crate::fault::Fault;
+use crate::id::TopicName;
+
+/// Checks a pipeline file, its plugins and its topics.
+#[derive(Args, Debug)]
+#[command(after_help = "Talks to: the broker, unless --offline is given\n\
+                        Example:  gristmill check shop.toml --offline --show-defaults")]
+pub(super) struct Options {
+    /// The pipeline file.
+    file: PathBuf,
+
+    /// Check only what needs no broker.
+    #[arg(long)]
+    offline: bool,
+
+    /// Print the file as it is understood, with every default written out.
+    #[arg(long)]
+    show_defaults: bool,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Fault> {
+    let prepared = plugins::prepare(&options.file, &env::process, Compiled::Forgotten)?;
+    checks::offline(&prepared)?;
+    let facts = if options.offline { None } else { Some(fitting_topics(&prepared)?) };
+    if options.show_defaults {
+        let manifests: Vec<_> = prepared.plugins.iter().map(|plugin| plugin.manifest.clone()).collect();
+        return output::print(&show::show(&prepared.raw, &prepared.pipeline, &manifests));
+    }
+    output::print(&summary(options, &prepared, facts.as_ref()))
+}
+
+/// Asks the cluster. All that does not fit is reported, and the last of it becomes the command's own fault.
+fn fitting_topics(prepared: &Prepared) -> Result<Facts, Fault> {
+    let cluster = checks::connect(&prepared.pipeline.kafka)?;
+    let facts = checks::facts(&cluster, &prepared.pipeline)?;
+    let mut misfits = topics::misfits(&prepared.pipeline, &facts);
+    let last = misfits.pop();
+    for fault in misfits {
+        eprintln!("{}\n", fault.report());
+    }
+    last.map_or(Ok(facts), Err)
+}
+
+fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> String {
+    let mut lines = vec![format!("{}:", options.file.display())];
+    for deployment in &prepared.pipeline.deployments {
+        lines.extend(describe(deployment, facts));
+    }
+    lines.push(match facts {
+        Some(_) => "everything fits".to_owned(),
+        None => "everything fits, as far as can be told without a broker".to_owned(),
+    });
+    lines.join("\n") + "\n"
+}
+
+fn describe(deployment: &Deployment, facts: Option<&Facts>) -> [String; 4] {
+    let plugin = &deployment.plugin;
+    let sources = deployment.sources.iter().flatten().map(|source| describe_source(source, facts));
+    let sinks = deployment.sinks.iter().map(|sink| sink.topic.to_string());
+    [
+        format!(
+            "  {} is {} {}, workers: {}",
+            deployment.name, plugin.name, plugin.version, deployment.workers
+        ),
+        format!("    reads         {}", sources.collect::<Vec<_>>().join(", ")),
+        format!("    writes        {}", sinks.collect::<Vec<_>>().join(", ")),
+        format!("    dead letters  {}", deployment.dead_letters),
+    ]
+}
+
+fn describe_source(source: &BoundSource, facts: Option<&Facts>) -> String {
+    let partitions =
+        |topic: &TopicName| facts.and_then(|facts| facts.get(topic)).map(|facts| facts.partitions);
+    let kind = source.kind.as_str();
+    match partitions(&source.topic) {
+        Some(partitions) => format!("{} ({kind}, partitions: {partitions})", source.topic),
+        None => format!("{} ({kind})", source.topic),
+    }
+}

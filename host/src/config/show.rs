@@ -1,0 +1,188 @@
+//! A pipeline as a file with every default written out: what `gristmill check --show-defaults` prints.
+
+use crate::config::client;
+use crate::config::manifest::Manifest;
+use crate::config::pipeline::{Deployment, Pipeline};
+use crate::config::raw::{GUARANTEE, Raw, RawTransform};
+use crate::config::units::{format_duration, format_size};
+
+/// The pipeline as the text of a pipeline file that means the same. Values of client options that may be secret are
+/// left out. `manifests` are those of the transforms' plugins, in their order.
+pub fn show(raw: &Raw, pipeline: &Pipeline, manifests: &[Manifest]) -> String {
+    let mut text = head(pipeline);
+    for ((transform, deployment), manifest) in raw.transforms.iter().zip(&pipeline.deployments).zip(manifests)
+    {
+        text.push_str(&section(transform, deployment, manifest));
+    }
+    text
+}
+
+fn head(pipeline: &Pipeline) -> String {
+    let app = &pipeline.app;
+    let mut lines = vec![
+        "[app]".to_owned(),
+        line("id", &quoted(app.id.as_str())),
+        line("state_dir", &quoted(&app.state_dir.display().to_string())),
+    ];
+    lines.push(match &app.instance {
+        Some(instance) => line("instance", &quoted(instance.as_str())),
+        None => "# instance: made once, kept in the state directory".to_owned(),
+    });
+    lines.extend([String::new(), "[kafka]".to_owned(), line("brokers", &quoted(&pipeline.kafka.brokers))]);
+    for (key, value) in &pipeline.kafka.client {
+        let value = if client::is_secret(key) { "***" } else { value };
+        lines.push(line(&format!("client.{}", quoted(key)), &quoted(value)));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifest) -> String {
+    let name = &deployment.name;
+    let (limits, commit, batch) = (&deployment.limits, &deployment.commit, &deployment.batch);
+    let mut lines = vec![
+        String::new(),
+        format!("[transforms.{name}]"),
+        line("plugin", &quoted(&transform.plugin.to_string())),
+        line("workers", &deployment.workers.to_string()),
+        line("guarantee", &quoted(GUARANTEE)),
+        line("commit_interval", &quoted(&format_duration(commit.interval))),
+        line("commit_records", &commit.records.to_string()),
+        line("commit_bytes", &quoted(&format_size(commit.bytes as u64))),
+        line("eager", &commit.eager.to_string()),
+        line("batch_records", &batch.records.to_string()),
+        line("batch_bytes", &quoted(&format_size(batch.bytes as u64))),
+    ];
+    for source in deployment.sources.iter().flatten() {
+        let (topic, start) = (quoted(source.topic.as_str()), quoted(source.start.as_str()));
+        lines.push(line(
+            &format!("sources.{}", source.name),
+            &format!("{{ topic = {topic}, start = {start} }}"),
+        ));
+    }
+    for sink in &deployment.sinks {
+        let topic = quoted(sink.topic.as_str());
+        lines.push(line(&format!("sinks.{}", sink.name), &format!("{{ topic = {topic} }}")));
+    }
+    lines.push(line("dead_letter.topic", &quoted(deployment.dead_letters.as_str())));
+    lines.extend(settings(transform, manifest));
+    lines.extend([
+        String::new(),
+        format!("[transforms.{name}.limits]"),
+        line("memory", &quoted(&format_size(limits.memory_bytes))),
+        line("call", &quoted(&format_duration(limits.call))),
+        line("output_bytes", &quoted(&format_size(limits.output_bytes))),
+        line("output_records", &limits.output_records.to_string()),
+        line("log_bytes", &quoted(&format_size(limits.log_bytes))),
+        line("traps_per_minute", &limits.traps_per_minute.to_string()),
+    ]);
+    lines.join("\n") + "\n"
+}
+
+/// The plugin's settings as they are written in the file or in the manifest.
+fn settings(transform: &RawTransform, manifest: &Manifest) -> Vec<String> {
+    if manifest.config.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![String::new(), format!("[transforms.{}.config]", transform.name)];
+    let written = transform.config.json();
+    for property in &manifest.config {
+        let default = property.default.as_ref().map(|default| &default.written);
+        lines.push(match written.get(&property.name).or(default) {
+            Some(value) => line(&property.name, &toml_value(value)),
+            None => format!("# {}: not set", property.name),
+        });
+    }
+    lines
+}
+
+fn line(key: &str, value: &str) -> String {
+    format!("{key} = {value}")
+}
+
+/// A text in TOML's quotes.
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A JSON value as TOML writes it on one line. TOML has no null; there is none in what was read from TOML.
+pub fn toml_value(json: &serde_json::Value) -> String {
+    match json {
+        serde_json::Value::String(text) => quoted(text),
+        serde_json::Value::Array(items) => {
+            format!("[{}]", items.iter().map(toml_value).collect::<Vec<_>>().join(", "))
+        }
+        serde_json::Value::Object(members) if members.is_empty() => "{}".to_owned(),
+        serde_json::Value::Object(members) => {
+            let bare = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+            let key = |key: &str| {
+                if !key.is_empty() && key.chars().all(bare) { key.to_owned() } else { quoted(key) }
+            };
+            let members =
+                members.iter().map(|(name, value)| format!("{} = {}", key(name), toml_value(value)));
+            format!("{{ {} }}", members.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{assembly, manifest, raw};
+    use crate::id::Digest;
+
+    const MANIFEST: &str = "[plugin]\nname = 'p'\nversion = '1'\ninterface = '0.1'\n\
+        [[source]]\nname = 'in'\nkind = 'stream'\n[[sink]]\nname = 'out'\n\
+        [config.wait]\ntype = 'duration'\ndefault = '7d'\n[config.only_if]\ntype = 'object'\noptional = true\n";
+
+    const FILE: &str = "[app]\nid = 'shop'\n[kafka]\nbrokers = 'b:1'\nclient.'sasl.password' = 's3cret'\n\
+        [transforms.t]\nplugin = 'builtin:p'\nsources.in = 'a'\nsinks.out = 'b'\nconfig.only_if = { a = [1, 'x'] }\n";
+
+    fn read(text: &str) -> (Raw, Pipeline, Manifest) {
+        let manifest = manifest::parse(MANIFEST).unwrap();
+        let raw = raw::parse(Path::new("shop.toml"), text, &|_| None).unwrap();
+        let pipeline = assembly::assemble(&raw, &mut |_| Ok((manifest.clone(), Digest([0; 32])))).unwrap();
+        (raw, pipeline, manifest)
+    }
+
+    fn shown(text: &str) -> String {
+        let (raw, pipeline, manifest) = read(text);
+        show(&raw, &pipeline, &[manifest])
+    }
+
+    #[test]
+    fn writes_a_file_that_means_the_same() {
+        let text = shown(FILE);
+
+        assert_eq!(read(&text).1.deployments, read(FILE).1.deployments, "{text}");
+        assert_eq!(shown(&text), text);
+    }
+
+    #[test]
+    fn shows_settings_as_people_write_them() {
+        let text = shown(FILE);
+
+        assert!(text.contains("wait = \"7d\"\nonly_if = { a = [1, \"x\"] }\n"), "{text}");
+        assert!(text.contains("memory = \"64MiB\""), "{text}");
+    }
+
+    #[test]
+    fn hides_secrets() {
+        let text = shown(FILE);
+
+        assert!(text.contains("client.\"sasl.password\" = \"***\""), "{text}");
+    }
+}
