@@ -170,7 +170,7 @@ pub trait Sink {
     /// Opens a transaction.
     ///
     /// # Errors
-    /// What must happen next.
+    /// What must happen next; never `Abort`, because there is nothing to abort yet.
     fn begin(&mut self) -> Result<(), TransactionError>;
 
     /// Hands a record to the open transaction. May wait while the producer's queue is full.

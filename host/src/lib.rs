@@ -28,6 +28,7 @@ pub mod fault;
 pub mod id;
 pub mod io;
 pub mod kafka;
+pub mod memory;
 pub mod plugin;
 pub mod record;
 pub mod task;

@@ -17,6 +17,8 @@ mod causes;
 mod commit;
 mod recovery;
 mod sabotage;
+#[cfg(test)]
+mod simulation;
 mod status;
 
 use std::collections::{BTreeMap, BTreeSet};

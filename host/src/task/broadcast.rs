@@ -27,6 +27,9 @@ pub(crate) struct Broadcast {
     feeds: Vec<Feed>,
     tables: Arc<Tables>,
     is_filled: bool,
+    /// Everything in the view has been applied once since the copy was filled. Before that it may have gaps: the view no
+    /// longer has rows that were replaced beyond the copy's position.
+    is_whole: bool,
     /// A change was taken last: the next turn is for records.
     had_turn: bool,
 }
@@ -39,8 +42,6 @@ struct Feed {
     applied: BTreeMap<Partition, Offset>,
     /// The same, as committed.
     committed: BTreeMap<Partition, Offset>,
-    /// Where the view stood when the copy was filled: before it is reached, the copy has gaps.
-    whole_at: BTreeMap<Partition, Offset>,
 }
 
 impl Broadcast {
@@ -51,11 +52,10 @@ impl Broadcast {
             topic: source.topic.clone(),
             applied: BTreeMap::new(),
             committed: BTreeMap::new(),
-            whole_at: BTreeMap::new(),
         });
         let names = spec.broadcasts().map(|source| source.name.clone()).collect();
         let tables = Arc::new(Tables::new(names));
-        Self { feeds: feeds.collect(), tables, is_filled: false, had_turn: false }
+        Self { feeds: feeds.collect(), tables, is_filled: false, is_whole: false, had_turn: false }
     }
 
     /// Starts over from committed positions; the copy is filled when the views have reached them.
@@ -130,19 +130,18 @@ impl Broadcast {
             return false;
         }
         let mut tables = Tables::new(self.tables.names.clone());
-        for (table, feed) in self.feeds.iter_mut().enumerate() {
+        for (table, feed) in self.feeds.iter().enumerate() {
             let Some(view) = read(views, feed.source) else { return false };
             view.rows_before(&feed.committed).for_each(|row| tables.set(table, &row));
-            feed.whole_at = view.positions().collect();
         }
         self.tables = Arc::new(tables);
-        self.is_filled = true;
+        (self.is_filled, self.is_whole) = (true, false);
         true
     }
 
     /// The next changes of one topic, applied to the copy, if it is their turn.
     pub(crate) fn next(&mut self, views: &Views, bounds: BatchBounds) -> Option<Run> {
-        if self.feeds.is_empty() || (std::mem::take(&mut self.had_turn) && self.is_whole()) {
+        if std::mem::take(&mut self.had_turn) && self.is_whole {
             return None;
         }
         let tables = &mut self.tables;
@@ -154,11 +153,8 @@ impl Broadcast {
             Some(run)
         });
         self.had_turn = run.is_some();
+        self.is_whole |= run.is_none();
         run
-    }
-
-    fn is_whole(&self) -> bool {
-        self.feeds.iter().all(Feed::is_whole)
     }
 }
 
@@ -169,10 +165,6 @@ impl Feed {
                 |(partition, offset): (&Partition, &Offset)| view.position(*partition) >= *offset;
             view.is_complete() && self.committed.iter().all(is_reached)
         })
-    }
-
-    fn is_whole(&self) -> bool {
-        self.whole_at.iter().all(|(partition, offset)| self.applied(*partition) >= *offset)
     }
 
     fn applied(&self, partition: Partition) -> Offset {

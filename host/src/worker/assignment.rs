@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::pipeline::Start;
 use crate::event;
-use crate::fault::{Code, Fault};
+use crate::fault::{Code, Fault, Scope};
 use crate::id::{Offset, Partition, TopicPartition};
 use crate::io::{Sink, Source};
 use crate::task::note::{self, Positions};
@@ -40,16 +40,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         self.let_go(places)
     }
 
-    /// The membership is not the one under which the partitions were assigned: they will be lost or revoked, and must not
-    /// be touched until they are assigned again.
-    pub(super) fn membership_lost(&mut self, fault: &Fault) -> Result<(), Fault> {
-        event::TransactionFailed { transform: &self.spec.transform, next: "lost", fault }.emit();
+    /// The membership is not the one under which the partitions were assigned: they must not be touched until they are
+    /// assigned again, or the membership turns out to be the old one after all.
+    pub(super) fn membership_lost(&mut self, fault: Fault) -> Result<(), Fault> {
+        if fault.code().scope() == Scope::Host {
+            return Err(fault);
+        }
+        event::TransactionFailed { transform: &self.spec.transform, next: "lost", fault: &fault }.emit();
         self.tasks.values_mut().for_each(Task::close);
-        self.assigned.clear();
-        self.membership = None;
-        self.abort_and_rewind()?;
-        self.spare_producer();
-        Ok(())
+        self.abort_and_rewind()
     }
 
     fn let_go(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
@@ -105,8 +104,10 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     fn try_open(&mut self, partitions: &[Partition]) -> Result<(), Fault> {
-        if self.membership.is_none() {
-            self.membership = Some(self.ports.source.membership()?);
+        let membership = self.ports.source.membership()?;
+        if *self.membership.get_or_insert_with(|| membership.clone()) != membership {
+            // The group will say what it has done with the partitions.
+            return Ok(());
         }
         let openings = self.openings(partitions)?;
         let positions = openings.iter().flat_map(|(_, opening)| opening.positions.clone());

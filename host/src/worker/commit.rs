@@ -42,7 +42,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 Ok(())
             }
             Err(Failure::Transaction(error, step)) => self.failed(error, step),
-            Err(Failure::Lost(fault)) => self.membership_lost(&fault),
+            Err(Failure::Lost(fault)) => self.membership_lost(fault),
         }
     }
 

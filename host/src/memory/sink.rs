@@ -1,0 +1,255 @@
+//! The producer side: transactions under an id.
+
+use crate::fault::{Code, Fault};
+use crate::id::{Partition, TopicName, TopicPartition};
+use crate::io::{CauseId, Committed, Outgoing, Sink, TopicFacts, TransactionError};
+use crate::memory::coordinator::{End, Fenced, OffsetsRefused};
+use crate::memory::group::MemoryMembership;
+use crate::memory::log::Content;
+use crate::memory::{Call, Cluster, LateEnd, Process, Trouble};
+
+/// A transactional producer.
+pub struct MemorySink {
+    cluster: Cluster,
+    group: String,
+    id: String,
+    epoch: u64,
+    queue: Vec<Queued>,
+    has_begun: bool,
+    process: Process,
+}
+
+struct Queued {
+    place: TopicPartition,
+    content: Content,
+    cause: CauseId,
+    size: usize,
+}
+
+impl MemorySink {
+    /// A producer with this transactional id, ready for its first transaction; it fences the one before. `group` is
+    /// the one whose offsets it commits.
+    pub fn new(cluster: &Cluster, process: &Process, id: &str, group: &str) -> Self {
+        let epoch = cluster.state.borrow_mut().init_producer(id);
+        Self {
+            cluster: cluster.clone(),
+            group: group.to_owned(),
+            id: id.to_owned(),
+            epoch,
+            queue: Vec::new(),
+            has_begun: false,
+            process: process.clone(),
+        }
+    }
+
+    fn enter(&mut self, call: Call) -> Result<Trouble, TransactionError> {
+        if self.process.is_dead() {
+            return Err(died());
+        }
+        let trouble = self.cluster.call(&self.id, call);
+        match trouble {
+            Trouble::Dies => {
+                self.process.die();
+                Err(died())
+            }
+            Trouble::Fails => Err(failed(call)),
+            Trouble::None | Trouble::AppliesAndFails | Trouble::AppliesLate(_) | Trouble::AppliesAndDies => {
+                Ok(trouble)
+            }
+        }
+    }
+
+    fn leave(&mut self, call: Call, trouble: Trouble) -> Result<(), TransactionError> {
+        match trouble {
+            Trouble::AppliesAndDies => {
+                self.process.die();
+                Err(died())
+            }
+            Trouble::AppliesAndFails | Trouble::AppliesLate(_) => Err(failed(call)),
+            Trouble::None | Trouble::Fails | Trouble::Dies => Ok(()),
+        }
+    }
+
+    fn expect(&self, is_met: bool, misuse: &str) {
+        if !is_met {
+            self.cluster.state.borrow_mut().misuse.push(format!("{}: {misuse}", self.id));
+        }
+    }
+
+    fn end(&mut self, end: End) -> Result<(), TransactionError> {
+        self.queue.clear();
+        self.has_begun = false;
+        let ended = self.cluster.state.borrow_mut().end_transaction(&self.id, self.epoch, end);
+        ended.map(|_| ()).map_err(|Fenced| fenced())
+    }
+
+    /// Writes what is queued; partitions are written one after the other, as brokers do it in their own time.
+    fn write_queue(&mut self) -> Result<(), TransactionError> {
+        let now = self.cluster.clock.elapsed();
+        let mut queue = std::mem::take(&mut self.queue);
+        queue.sort_by(|one, other| other.place.cmp(&one.place));
+        let mut state = self.cluster.state.borrow_mut();
+        let mut refused = Vec::new();
+        for record in queue {
+            let facts = state.topics.get(&record.place.topic).map(|topic| topic.facts).unwrap_or_default();
+            if is_refused(&record, facts) {
+                state.stats.refusals += 1;
+                refused.push(record.cause);
+                continue;
+            }
+            let producer = (self.id.as_str(), self.epoch);
+            state.write(producer, &record.place, record.content, now).map_err(|Fenced| fenced())?;
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let fault = Fault::new(Code::RecordRefused, "the broker refuses the record");
+        Err(TransactionError::Refused { causes: refused, fault })
+    }
+
+    fn partition(&self, topic: &TopicName, key: Option<&[u8]>) -> Partition {
+        let count = i32::try_from(self.cluster.partitions(topic).len()).unwrap_or(1).max(1);
+        Partition((key.map_or(0, murmur2) & 0x7fff_ffff) % count)
+    }
+}
+
+fn is_refused(record: &Queued, facts: TopicFacts) -> bool {
+    let has_key = matches!(&record.content, Content::Record { key: Some(_), .. });
+    record.size > facts.max_bytes || (facts.compacted && !has_key)
+}
+
+impl Sink for MemorySink {
+    type Membership = MemoryMembership;
+
+    fn begin(&mut self) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Begin)?;
+        self.expect(!self.has_begun, "begins a transaction within another one");
+        self.has_begun = true;
+        self.leave(Call::Begin, trouble)
+    }
+
+    fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Send)?;
+        self.expect(self.has_begun, "sends a record outside of a transaction");
+        let partition = record.partition.unwrap_or_else(|| self.partition(record.topic, record.key));
+        let owned = |bytes: &[u8]| bytes.to_vec();
+        let headers = record.headers.iter().map(|header| (owned(header.name), header.value.map(owned)));
+        let content = Content::Record {
+            key: record.key.map(owned),
+            value: record.value.map(owned),
+            headers: headers.collect(),
+            timestamp: record.timestamp.unwrap_or_else(|| self.cluster.clock.now()),
+        };
+        let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        let place = TopicPartition::new(record.topic, partition);
+        self.queue.push(Queued { place, content, cause: record.cause, size });
+        self.leave(Call::Send, trouble)
+    }
+
+    fn flush(&mut self) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Flush)?;
+        self.write_queue()?;
+        self.leave(Call::Flush, trouble)
+    }
+
+    fn send_offsets(
+        &mut self,
+        positions: &[(TopicPartition, Committed)],
+        membership: &MemoryMembership,
+    ) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::SendOffsets)?;
+        self.expect(self.queue.is_empty(), "sends offsets before everything is acknowledged");
+        self.expect(!positions.is_empty(), "sends no offsets, so that nothing fences it");
+        let now = self.cluster.clock.elapsed();
+        let (producer, member) = ((self.id.as_str(), self.epoch), (membership, now));
+        let added = self.cluster.state.borrow_mut().add_offsets(producer, &self.group, positions, member);
+        match added {
+            Ok(()) => self.leave(Call::SendOffsets, trouble),
+            Err(OffsetsRefused::Fenced) => Err(fenced()),
+            Err(OffsetsRefused::Stale) => {
+                let message = "the offsets come from an old generation of the group";
+                Err(TransactionError::Abort(Fault::new(Code::TransactionAborted, message)))
+            }
+        }
+    }
+
+    fn commit(&mut self) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Commit)?;
+        self.expect(self.has_begun, "commits no transaction");
+        if let Trouble::AppliesLate(delay) = trouble {
+            let at = self.cluster.clock.elapsed().saturating_add(delay);
+            let (id, epoch) = (self.id.clone(), self.epoch);
+            self.cluster.state.borrow_mut().late_ends.push(LateEnd { id, epoch, at });
+            return Err(failed(Call::Commit));
+        }
+        self.end(End::Commit)?;
+        self.leave(Call::Commit, trouble)
+    }
+
+    fn abort(&mut self) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Abort)?;
+        self.end(End::Abort)?;
+        self.leave(Call::Abort, trouble)
+    }
+
+    fn replace(&mut self) -> Result<(), TransactionError> {
+        let trouble = self.enter(Call::Replace)?;
+        self.queue.clear();
+        self.has_begun = false;
+        self.epoch = self.cluster.state.borrow_mut().init_producer(&self.id);
+        self.leave(Call::Replace, trouble)
+    }
+}
+
+/// What the client makes of a request that failed: some failures abort the transaction, those at its end leave the
+/// outcome unknown.
+fn failed(call: Call) -> TransactionError {
+    let fault = |code| Fault::new(code, format!("the call `{call:?}` failed"));
+    match call {
+        Call::Begin | Call::Commit | Call::Abort | Call::Replace => {
+            TransactionError::Replace(fault(Code::ProducerReplaced))
+        }
+        _ => TransactionError::Abort(fault(Code::TransactionAborted)),
+    }
+}
+
+fn fenced() -> TransactionError {
+    TransactionError::Fenced(Fault::new(Code::ProducerReplaced, "another producer has the transactional id"))
+}
+
+fn died() -> TransactionError {
+    TransactionError::Fatal(Fault::new(Code::Internal, "the simulated process has died"))
+}
+
+/// The hash that Kafka's Java client takes of a key.
+fn murmur2(key: &[u8]) -> i32 {
+    const M: u32 = 0x5bd1_e995;
+    let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
+    let mut words = key.chunks_exact(4);
+    for word in &mut words {
+        let word = word.iter().rev().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte)).wrapping_mul(M);
+        hash = hash.wrapping_mul(M) ^ (word ^ (word >> 24)).wrapping_mul(M);
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        let tail = rest.iter().rev().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
+        hash = (hash ^ tail).wrapping_mul(M);
+    }
+    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
+    (hash ^ (hash >> 15)).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_keys_as_java_clients_do() {
+        // From Kafka's own UtilsTest.
+        for (key, hash) in
+            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
+        {
+            assert_eq!(murmur2(key.as_bytes()), hash);
+        }
+    }
+}

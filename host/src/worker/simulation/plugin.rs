@@ -1,0 +1,204 @@
+//! The plugin of the simulation: what it does with a record stands in the record.
+//!
+//! An item's value is `kind|class|number`; a class's value is a number, or `bad`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::fault::{Code, Fault};
+use crate::id::{SinkIndex, SourceIndex, TaskId};
+use crate::io::{
+    Answered, Batch, CallError, Instance, Outcome, OutputSlot, Rejection, State, TableIndex, Transform,
+};
+use crate::record::{Range, RecordRef, Span};
+
+/// The source of the classes.
+pub(super) const CLASSES: SourceIndex = SourceIndex(1);
+
+/// What can stand in an item.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Kind {
+    /// One output.
+    Plain,
+    /// Two outputs.
+    Double,
+    /// No output, on purpose.
+    Skip,
+    /// A rejection.
+    Reject,
+    /// A trap.
+    Trap,
+    /// A time-out.
+    Slow,
+    /// An output to a sink that does not exist.
+    Invalid,
+    /// An output that the host knows to be too large.
+    Large,
+    /// An output that only the broker knows to be too large.
+    Refused,
+    /// An output without a cause.
+    Causeless,
+    /// An output without a cause that the broker refuses.
+    CauselessRefused,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Plain,
+        Self::Double,
+        Self::Skip,
+        Self::Reject,
+        Self::Trap,
+        Self::Slow,
+        Self::Invalid,
+        Self::Large,
+        Self::Refused,
+        Self::Causeless,
+        Self::CauselessRefused,
+    ];
+
+    pub(super) fn letter(self) -> char {
+        char::from(b'a' + u8::try_from(self as usize).unwrap())
+    }
+
+    fn of(letter: &str) -> Self {
+        Self::ALL.into_iter().find(|kind| letter == kind.letter().to_string()).unwrap()
+    }
+
+    /// What must come of such a record: so many outputs, or a dead letter with this code.
+    pub(super) fn expected(self) -> Result<usize, &'static str> {
+        match self {
+            Self::Plain | Self::Causeless => Ok(1),
+            Self::Double => Ok(2),
+            Self::Skip => Ok(0),
+            Self::Reject => Err("bad-record"),
+            Self::Trap => Err("trap"),
+            Self::Slow => Err("timeout"),
+            Self::Invalid => Err("outcome_invalid"),
+            Self::Large | Self::Refused | Self::CauselessRefused => Err("record_refused"),
+        }
+    }
+}
+
+/// Bytes that the broker's topic takes, and that the host believes it takes.
+pub(super) const BROKER_BYTES: usize = 400;
+pub(super) const BELIEVED_BYTES: usize = 1_000;
+
+/// Makes instances, and can be told to fail.
+#[derive(Clone, Default)]
+pub(super) struct Plugin {
+    /// So many calls to come answer `retry`.
+    pub(super) retries: Rc<Cell<u32>>,
+    /// Calls that were made.
+    pub(super) calls: Rc<Cell<u32>>,
+    /// Records of the largest call.
+    pub(super) largest: Rc<Cell<usize>>,
+}
+
+impl Transform for Plugin {
+    fn instance(&self, _task: &TaskId) -> Result<Box<dyn Instance>, Fault> {
+        Ok(Box::new(Running { plugin: self.clone(), has_failed: false }))
+    }
+}
+
+struct Running {
+    plugin: Plugin,
+    has_failed: bool,
+}
+
+impl Instance for Running {
+    fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
+        assert!(!self.has_failed, "an instance was called again after its call was dropped");
+        self.plugin.calls.set(self.plugin.calls.get() + 1);
+        self.plugin.largest.set(self.plugin.largest.get().max(batch.records.len()));
+        let answer = if self.plugin.retries.get() > 0 {
+            self.plugin.retries.set(self.plugin.retries.get() - 1);
+            Err(CallError::Retry("not now".into()))
+        } else {
+            self.answer(&batch, state.as_ref())
+        };
+        self.has_failed = answer.as_ref().map_or(true, |outcome| !outcome.rejected.is_empty());
+        Answered { answer, state }
+    }
+}
+
+impl Running {
+    fn answer(&self, batch: &Batch<'_>, state: &dyn State) -> Result<Outcome, CallError> {
+        let mut outcome = Outcome::default();
+        let table = state.table("classes").unwrap();
+        for (index, record) in (0u32..).zip(batch.records.iter()) {
+            if batch.source == CLASSES {
+                class(&mut outcome, index, &record);
+            } else {
+                item(&mut outcome, index, &record, (state, table))?;
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+fn class(outcome: &mut Outcome, index: u32, record: &RecordRef<'_>) {
+    if record.value().is_some_and(|value| value.starts_with(b"bad")) {
+        reject(outcome, index, "bad-class");
+    }
+}
+
+fn item(
+    outcome: &mut Outcome,
+    index: u32,
+    record: &RecordRef<'_>,
+    (state, table): (&dyn State, TableIndex),
+) -> Result<(), CallError> {
+    let text = std::str::from_utf8(record.value().unwrap()).unwrap();
+    let parts: Vec<_> = text.split('|').collect();
+    let [kind, class, number] = parts[..] else { panic!("unexpected item {text}") };
+    let row = state.row(table, class.as_bytes());
+    let joined = row.and_then(|row| row.value()).map_or("-".into(), String::from_utf8_lossy);
+    let value = |padding: usize| format!("{number}|{class}|{joined}|{}", "x".repeat(padding));
+    let (out, cause) = (SinkIndex(0), Some(index));
+    match Kind::of(kind) {
+        Kind::Plain => output(outcome, (out, cause), record, &value(0)),
+        Kind::Double => (0..2).for_each(|_| output(outcome, (out, cause), record, &value(0))),
+        Kind::Skip => outcome.skipped.push(("not-wanted".into(), 1)),
+        Kind::Reject => {
+            output(outcome, (out, cause), record, &value(0));
+            reject(outcome, index, "bad-record");
+        }
+        Kind::Trap => {
+            return Err(CallError::Trap { message: "boom".into(), location: Some("lib.rs:7".into()) });
+        }
+        Kind::Slow => return Err(CallError::Timeout { limit: Duration::from_millis(500) }),
+        Kind::Invalid => output(outcome, (SinkIndex(9), cause), record, &value(0)),
+        Kind::Large => output(outcome, (out, cause), record, &value(BELIEVED_BYTES)),
+        Kind::Refused => output(outcome, (out, cause), record, &value(BROKER_BYTES)),
+        Kind::Causeless => output(outcome, (out, None), record, &value(0)),
+        Kind::CauselessRefused => output(outcome, (out, None), record, &value(BROKER_BYTES)),
+    }
+    Ok(())
+}
+
+fn output(
+    outcome: &mut Outcome,
+    (sink, cause): (SinkIndex, Option<u32>),
+    record: &RecordRef<'_>,
+    value: &str,
+) {
+    let mut append = |bytes: &[u8]| {
+        let start = u32::try_from(outcome.bytes.len()).unwrap();
+        outcome.bytes.extend_from_slice(bytes);
+        Span { start, len: u32::try_from(bytes.len()).unwrap() }
+    };
+    let key = record.key().map(&mut append);
+    let value = Some(append(value.as_bytes()));
+    outcome.outputs.push(OutputSlot { sink, key, value, headers: Range::default(), timestamp: None, cause });
+}
+
+fn reject(outcome: &mut Outcome, index: u32, code: &str) {
+    outcome.rejected.push(Rejection { index, code: code.into(), message: "it says so".into() });
+}
+
+/// The code of a fault that ends a process in the simulation, if it is one that may happen there.
+pub(super) fn is_expected(fault: &Fault) -> bool {
+    matches!(fault.code(), Code::Internal | Code::InstanceInUse)
+}

@@ -1,0 +1,54 @@
+//! Breaks one rule after the other and expects the simulation to notice: that is how the simulation is tested.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::worker::sabotage::{BROKEN, Rule};
+use crate::worker::simulation::{scenarios, schedule};
+
+/// The first problem that some schedule finds while a rule is broken.
+fn found_by_schedules(rule: Rule) -> Option<String> {
+    found(rule, || (0..400).find_map(|seed| schedule::run(seed).err()))
+}
+
+fn found(rule: Rule, run: impl FnOnce() -> Option<String>) -> Option<String> {
+    BROKEN.set(Some(rule));
+    let outcome = catch_unwind(AssertUnwindSafe(run));
+    BROKEN.set(None);
+    outcome.unwrap_or_else(|_| Some("it panicked".into()))
+}
+
+/// Names a test for each rule that ordinary schedules have to notice.
+macro_rules! noticed {
+    ($($name:ident: $rule:ident,)*) => {$(
+        #[test]
+        fn $name() {
+            let problem = found_by_schedules(Rule::$rule);
+            assert!(problem.is_some(), "nobody noticed");
+        }
+    )*};
+}
+
+noticed! {
+    notices_that_an_abort_does_not_rewind: RewindAfterAbort,
+    notices_offsets_outside_of_the_transaction: OffsetsInside,
+    notices_a_missing_flush: FlushFirst,
+    notices_a_commit_under_another_membership: CompareMembership,
+    notices_that_an_unknown_outcome_is_taken_for_an_abort: ReplaceWhenUnknown,
+    notices_positions_of_the_last_records: NextRecord,
+    notices_that_the_lag_never_reaches_zero: PassTheEnd,
+    notices_that_culprits_are_forgotten: RememberCulprits,
+}
+
+#[test]
+fn notices_that_latest_is_resolved_twice() {
+    let problem = found(Rule::SettleFirst, || scenarios::idle_task_at_latest().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}
+
+#[test]
+fn notices_that_a_zombie_fences_its_successor() {
+    let problem = found(Rule::WaitAfterFence, || scenarios::zombie_with_the_same_ids().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}

@@ -1,0 +1,357 @@
+//! The world of a schedule: a cluster, hosts that run and die on it, and the clients around them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::manifest::SourceKind;
+use crate::config::pipeline::{
+    BatchBounds, BoundSink, BoundSource, CommitBounds, Deployment, Limits, PluginIdentity, Start,
+};
+use crate::fault::{Code, Fault};
+use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
+use crate::io::TopicFacts;
+use crate::memory::{Call, Cluster, Content, Hook, MemorySink, MemorySource, Process, Timeouts, Trouble};
+use crate::record::{Chunk, Header};
+use crate::task::spec::Spec;
+use crate::view::{SharedView, View};
+use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
+use crate::worker::simulation::random::Random;
+use crate::worker::{Ports, Settings, Turned, Worker};
+
+pub(super) const GROUP: &str = "sim.join";
+pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// How a world is set up.
+#[derive(Clone, Copy)]
+pub(super) struct Setup {
+    pub(super) partitions: usize,
+    pub(super) commit: CommitBounds,
+    pub(super) batch: BatchBounds,
+    /// Where the source `updates` begins.
+    pub(super) start: Start,
+    pub(super) limits: Limits,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            partitions: 2,
+            commit: CommitBounds { records: 20, ..CommitBounds::default() },
+            batch: BatchBounds { records: 5, bytes: 10_000 },
+            start: Start::Earliest,
+            limits: Limits { traps_per_minute: u32::MAX, ..Limits::default() },
+        }
+    }
+}
+
+pub(super) struct World {
+    pub(super) clock: Clock,
+    pub(super) cluster: Cluster,
+    pub(super) random: Random,
+    pub(super) spec: Arc<Spec>,
+    pub(super) setup: Setup,
+    pub(super) plugin: Plugin,
+    pub(super) hosts: RefCell<Vec<Rc<Host>>>,
+    /// What was produced to the partitioned sources, visible to readers: by place, its kind and number.
+    pub(super) produced: RefCell<BTreeMap<(TopicPartition, Offset), (Kind, u64)>>,
+    /// What was produced as classes: key, value and offset.
+    pub(super) classes: RefCell<Vec<(String, String, Offset)>>,
+    next_number: Cell<u64>,
+    /// A problem that some check found.
+    pub(super) problem: RefCell<Option<String>>,
+    /// Where to interrupt a call.
+    pub(super) plan: RefCell<Option<Box<dyn Fn(&World, &str, Call) -> Trouble>>>,
+}
+
+type SimulatedWorker = Worker<MemorySource, MemorySink>;
+
+/// A process with one worker.
+pub(super) struct Host {
+    pub(super) name: String,
+    /// None while it makes a turn, and when it is dead.
+    worker: RefCell<Option<SimulatedWorker>>,
+    pub(super) is_dead: Cell<bool>,
+    pub(super) died_of: RefCell<Option<Code>>,
+    view: SharedView,
+    read: Cell<Offset>,
+}
+
+struct Plan(Weak<World>);
+
+impl Hook for Plan {
+    fn before(&self, client: &str, call: Call) -> Trouble {
+        let Some(world) = self.0.upgrade() else { return Trouble::None };
+        // Taken out while it is asked, so that what it lets happen in between meets no further trouble.
+        let Some(plan) = world.plan.borrow_mut().take() else { return Trouble::None };
+        let trouble = plan(&world, client, call);
+        world.plan.borrow_mut().get_or_insert(plan);
+        trouble
+    }
+}
+
+impl World {
+    pub(super) fn new(seed: u64, setup: Setup) -> Rc<Self> {
+        let clock = Clock::manual(Timestamp(1_000_000));
+        let timeouts = Timeouts {
+            transaction: TRANSACTION_TIMEOUT,
+            session: SESSION_TIMEOUT,
+            rebalance: Duration::from_secs(6),
+        };
+        let cluster = Cluster::new(&clock, timeouts);
+        let truth = TopicFacts { max_bytes: BROKER_BYTES, ..TopicFacts::default() };
+        let belief = TopicFacts { max_bytes: BELIEVED_BYTES, ..TopicFacts::default() };
+        for topic in ["items", "updates", "dead"] {
+            cluster.create(&topic.into(), setup.partitions, TopicFacts::default());
+        }
+        cluster.create(&"classes".into(), 1, TopicFacts::default());
+        cluster.create(&"enriched".into(), 2, truth);
+        let tasks = u32::try_from(setup.partitions).unwrap();
+        let spec = Arc::new(Spec::new(&deployment(setup), tasks, |_| belief));
+        let world = Rc::new(Self {
+            clock,
+            cluster,
+            random: Random::new(seed),
+            spec,
+            setup,
+            plugin: Plugin::default(),
+            hosts: RefCell::default(),
+            produced: RefCell::default(),
+            classes: RefCell::default(),
+            next_number: Cell::new(0),
+            problem: RefCell::default(),
+            plan: RefCell::default(),
+        });
+        world.cluster.hook(Rc::new(Plan(Rc::downgrade(&world))));
+        world
+    }
+
+    /// Starts a process; whoever runs under the name is not asked.
+    pub(super) fn start(&self, name: &str) -> Rc<Host> {
+        let classes = TopicPartition::new(&"classes".into(), Partition(0));
+        let (stable_end, _) = self.cluster.ends(&classes);
+        let ends = BTreeMap::from([(Partition(0), stable_end)]);
+        let view = Arc::new(RwLock::new(View::new([(Partition(0), Offset(0))], &ends)));
+        let process = Process::default();
+        let sink = MemorySink::new(&self.cluster, &process, &format!("sim.join.{name}"), GROUP);
+        let topics = ["items".into(), "updates".into()];
+        let ports = Ports {
+            source: MemorySource::new(
+                &self.cluster,
+                &process,
+                (GROUP, name),
+                &topics,
+                self.setup.batch.records,
+            ),
+            sink,
+            transform: Box::new(self.plugin.clone()),
+            views: BTreeMap::from([(CLASSES, Arc::clone(&view))]),
+            clock: self.clock.clone(),
+        };
+        let settings = Settings {
+            commit: self.setup.commit,
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            heartbeat_interval: Duration::from_secs(1),
+        };
+        let host = Rc::new(Host {
+            name: name.to_owned(),
+            worker: RefCell::new(Some(Worker::new(ports, Arc::clone(&self.spec), settings))),
+            is_dead: Cell::new(false),
+            died_of: RefCell::default(),
+            view,
+            read: Cell::new(Offset(0)),
+        });
+        self.hosts.borrow_mut().push(Rc::clone(&host));
+        host
+    }
+
+    /// One turn of a host, unless it is in the middle of one. Its view moves too, sometimes.
+    pub(super) fn turn(&self, host: &Host) -> Option<Turned> {
+        if self.random.permille(300) {
+            self.read_classes(host);
+        }
+        let mut worker = host.worker.borrow_mut().take()?;
+        match worker.turn() {
+            Ok(turned) => {
+                *host.worker.borrow_mut() = Some(worker);
+                Some(turned)
+            }
+            Err(fault) => {
+                self.died(host, &fault);
+                None
+            }
+        }
+    }
+
+    fn died(&self, host: &Host, fault: &Fault) {
+        host.is_dead.set(true);
+        *host.died_of.borrow_mut() = Some(fault.code());
+        self.hosts.borrow_mut().retain(|other| !std::ptr::eq(other.as_ref(), host));
+        if !super::plugin::is_expected(fault) {
+            self.report(format!("host `{}` ended: {}", host.name, fault.report()));
+        }
+    }
+
+    pub(super) fn report(&self, problem: String) {
+        self.problem.borrow_mut().get_or_insert(problem);
+    }
+
+    /// Ends a process without a word.
+    pub(super) fn kill(&self, host: &Host) {
+        drop(host.worker.borrow_mut().take());
+        host.is_dead.set(true);
+        self.hosts.borrow_mut().retain(|other| !std::ptr::eq(other.as_ref(), host));
+    }
+
+    /// Ends a process as SIGTERM does.
+    pub(super) fn shut_down(&self, host: &Host) {
+        let worker = host.worker.borrow_mut().take();
+        if let Some(worker) = worker
+            && let Err(fault) = worker.shutdown()
+        {
+            self.died(host, &fault);
+        }
+        self.kill(host);
+    }
+
+    /// What the worker of a host says of itself.
+    pub(super) fn status(&self, host: &Host) -> Vec<crate::worker::TaskStatus> {
+        host.worker.borrow().as_ref().map(Worker::status).unwrap_or_default()
+    }
+
+    /// The host's reader of the broadcast topic goes on, to the end.
+    pub(super) fn read_classes(&self, host: &Host) {
+        let place = TopicPartition::new(&"classes".into(), Partition(0));
+        let mut view = host.view.write().unwrap();
+        for stored in
+            self.cluster.stored(&place).into_iter().skip(usize::try_from(host.read.get().0).unwrap())
+        {
+            if let (true, Content::Record { key, value, .. }) = (stored.is_visible(), &stored.content) {
+                let mut chunk = Chunk::new();
+                let no_headers: [Header<'_>; 0] = [];
+                chunk.push(key.as_deref(), value.as_deref(), no_headers, (Timestamp(0), stored.offset));
+                view.apply(Partition(0), &chunk);
+            }
+            view.advance(Partition(0), stored.offset.next());
+            host.read.set(stored.offset.next());
+        }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.next_number.set(self.next_number.get() + 1);
+        self.next_number.get()
+    }
+
+    fn item(&self, place: &TopicPartition, kind: Kind, key: u64, class: u64) -> (Content, u64) {
+        let number = self.number();
+        let key = format!("{}-{}-{key}", place.topic, place.partition);
+        let value = format!("{}|c{class}|{number}", kind.letter());
+        (record(&key, &value, self.clock.now()), number)
+    }
+
+    /// Produces an item that readers see at once.
+    pub(super) fn produce(&self, place: &TopicPartition, kind: Kind, class: u64) -> Offset {
+        let (content, number) = self.item(place, kind, self.random.below(4), class);
+        let offset = self.cluster.append(place, content).unwrap();
+        self.produced.borrow_mut().insert((place.clone(), offset), (kind, number));
+        offset
+    }
+
+    /// Produces items in a transaction, which takes an offset more, and which readers see if it is committed.
+    pub(super) fn produce_transaction(
+        &self,
+        place: &TopicPartition,
+        kinds: &[Kind],
+        fate: crate::memory::Fate,
+    ) {
+        let (_, end) = self.cluster.ends(place);
+        let items: Vec<_> =
+            kinds.iter().map(|kind| self.item(place, *kind, self.random.below(4), 0)).collect();
+        if fate == crate::memory::Fate::Committed {
+            let offsets = (end.0..).map(Offset);
+            for ((offset, kind), (_, number)) in offsets.zip(kinds).zip(&items) {
+                self.produced.borrow_mut().insert((place.clone(), offset), (*kind, *number));
+            }
+        }
+        let contents = items.into_iter().map(|(content, _)| content).collect();
+        self.cluster.append_transaction(place, contents, fate);
+    }
+
+    /// Produces a class; `bad` ones are rejected.
+    pub(super) fn produce_class(&self, class: u64, is_bad: bool) {
+        let place = TopicPartition::new(&"classes".into(), Partition(0));
+        let (key, number) = (format!("c{class}"), self.number());
+        let value = if is_bad { format!("bad{number}") } else { number.to_string() };
+        let offset = self.cluster.append(&place, record(&key, &value, self.clock.now())).unwrap();
+        self.classes.borrow_mut().push((key, value, offset));
+    }
+
+    pub(super) fn sources(&self) -> Vec<TopicPartition> {
+        let topics: [TopicName; 2] = ["items".into(), "updates".into()];
+        topics.iter().flat_map(|topic| self.cluster.partitions(topic)).collect()
+    }
+
+    /// Lets everything go on without faults until there is nothing left to do, within a bound.
+    pub(super) fn settle(&self) -> Result<(), String> {
+        for _ in 0..3_000 {
+            let hosts: Vec<_> = self.hosts.borrow().clone();
+            for host in &hosts {
+                self.read_classes(host);
+                self.turn(host);
+            }
+            if self.is_settled() {
+                return Ok(());
+            }
+        }
+        Err(format!("the lag does not fall (I11): {}", self.lag()))
+    }
+
+    fn is_settled(&self) -> bool {
+        self.sources().iter().all(|place| {
+            let committed = self.cluster.committed(GROUP, place).map(|committed| committed.position);
+            committed == Some(self.cluster.ends(place).0)
+        })
+    }
+
+    fn lag(&self) -> String {
+        let lags = self.sources().into_iter().map(|place| {
+            let committed = self.cluster.committed(GROUP, &place);
+            format!("{place} at {committed:?} of {:?}", self.cluster.ends(&place))
+        });
+        let statuses =
+            self.hosts.borrow().iter().map(|host| format!("{:?}", self.status(host))).collect::<Vec<_>>();
+        format!("{}\n{}", lags.collect::<Vec<_>>().join(", "), statuses.join("\n"))
+    }
+}
+
+fn record(key: &str, value: &str, timestamp: Timestamp) -> Content {
+    let bytes = |text: &str| Some(text.as_bytes().to_vec());
+    Content::Record { key: bytes(key), value: bytes(value), headers: Vec::new(), timestamp }
+}
+
+fn deployment(setup: Setup) -> Deployment {
+    let source = |index: u32, name: &str, kind, start| {
+        Some(BoundSource { index: SourceIndex(index), name: name.into(), kind, topic: name.into(), start })
+    };
+    Deployment {
+        app: "sim".into(),
+        name: "join".into(),
+        plugin: PluginIdentity { name: "join".into(), version: "1".into(), digest: Digest([0; 32]) },
+        workers: 1,
+        sources: vec![
+            source(0, "items", SourceKind::Table, Start::Earliest),
+            source(CLASSES.0, "classes", SourceKind::Broadcast, Start::Earliest),
+            source(2, "updates", SourceKind::Stream, setup.start),
+        ],
+        sinks: vec![BoundSink { index: SinkIndex(0), name: "enriched".into(), topic: "enriched".into() }],
+        dead_letters: "dead".into(),
+        config_json: "{}".into(),
+        limits: setup.limits,
+        commit: setup.commit,
+        batch: setup.batch,
+    }
+}
