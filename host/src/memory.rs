@@ -40,6 +40,8 @@ pub struct Timeouts {
     pub session: Duration,
     /// A member that does not give partitions back within this is removed.
     pub rebalance: Duration,
+    /// How often a member hears from the group.
+    pub heartbeat: Duration,
 }
 
 impl Default for Timeouts {
@@ -48,6 +50,7 @@ impl Default for Timeouts {
             transaction: Duration::from_secs(15),
             session: Duration::from_secs(45),
             rebalance: Duration::from_secs(60),
+            heartbeat: Duration::from_secs(3),
         }
     }
 }
@@ -180,6 +183,10 @@ impl Cluster {
     /// Calls of ports that the commit path must not make, such as offsets before a flush.
     pub fn misuse(&self) -> Vec<String> {
         self.state.borrow().misuse.clone()
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.state.borrow().timeouts.heartbeat
     }
 
     /// What becomes of a call: asks the hook, then lets time have its effect.

@@ -148,8 +148,9 @@ impl Sink for MemorySink {
 
     fn flush(&mut self) -> Result<(), TransactionError> {
         let trouble = self.enter(Call::Flush)?;
-        self.write_queue()?;
-        self.leave(Call::Flush, trouble)
+        let written = self.write_queue();
+        self.leave(Call::Flush, trouble)?;
+        written
     }
 
     fn send_offsets(
@@ -163,8 +164,9 @@ impl Sink for MemorySink {
         let now = self.cluster.clock.elapsed();
         let (producer, member) = ((self.id.as_str(), self.epoch), (membership, now));
         let added = self.cluster.state.borrow_mut().add_offsets(producer, &self.group, positions, member);
+        self.leave(Call::SendOffsets, trouble)?;
         match added {
-            Ok(()) => self.leave(Call::SendOffsets, trouble),
+            Ok(()) => Ok(()),
             Err(OffsetsRefused::Fenced) => Err(fenced()),
             Err(OffsetsRefused::Stale) => {
                 let message = "the offsets come from an old generation of the group";
@@ -182,14 +184,16 @@ impl Sink for MemorySink {
             self.cluster.state.borrow_mut().late_ends.push(LateEnd { id, epoch, at });
             return Err(failed(Call::Commit));
         }
-        self.end(End::Commit)?;
-        self.leave(Call::Commit, trouble)
+        let ended = self.end(End::Commit);
+        self.leave(Call::Commit, trouble)?;
+        ended
     }
 
     fn abort(&mut self) -> Result<(), TransactionError> {
         let trouble = self.enter(Call::Abort)?;
-        self.end(End::Abort)?;
-        self.leave(Call::Abort, trouble)
+        let ended = self.end(End::Abort);
+        self.leave(Call::Abort, trouble)?;
+        ended
     }
 
     fn replace(&mut self) -> Result<(), TransactionError> {

@@ -20,6 +20,8 @@ pub struct MemorySource {
     /// The incarnation that got the partitions.
     assigned_as: u64,
     cursors: BTreeMap<TopicPartition, Cursor>,
+    /// When it learns that another process has its name.
+    replaced_at: Option<Duration>,
     /// Where the next poll starts to look, so that no partition is always first.
     turn: usize,
     chunk_records: usize,
@@ -51,6 +53,7 @@ impl MemorySource {
             incarnation: 0,
             assigned_as: 0,
             cursors: BTreeMap::new(),
+            replaced_at: None,
             turn: 0,
             chunk_records: chunk_records.max(1),
             process: process.clone(),
@@ -110,6 +113,10 @@ impl MemorySource {
         };
         let mine = || self.cursors.keys().cloned().collect();
         match news {
+            // It takes a heartbeat to learn that.
+            News::Replaced if now < *self.replaced_at.get_or_insert(now + self.cluster.heartbeat()) => {
+                Ok(None)
+            }
             News::Replaced => {
                 let message = format!("another process has joined the group as `{}`", self.name);
                 Err(Fault::new(Code::InstanceInUse, message))

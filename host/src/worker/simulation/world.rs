@@ -1,7 +1,7 @@
 //! The world of a schedule: a cluster, hosts that run and die on it, and the clients around them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -64,6 +64,8 @@ pub(super) struct World {
     next_number: Cell<u64>,
     /// A problem that some check found.
     pub(super) problem: RefCell<Option<String>>,
+    /// Processes that are started again when they end.
+    pub(super) supervised: RefCell<Vec<String>>,
     /// Where to interrupt a call.
     pub(super) plan: RefCell<Option<Box<dyn Fn(&World, &str, Call) -> Trouble>>>,
 }
@@ -101,6 +103,7 @@ impl World {
             transaction: TRANSACTION_TIMEOUT,
             session: SESSION_TIMEOUT,
             rebalance: Duration::from_secs(6),
+            heartbeat: Duration::from_secs(1),
         };
         let cluster = Cluster::new(&clock, timeouts);
         let truth = TopicFacts { max_bytes: BROKER_BYTES, ..TopicFacts::default() };
@@ -124,6 +127,7 @@ impl World {
             classes: RefCell::default(),
             next_number: Cell::new(0),
             problem: RefCell::default(),
+            supervised: RefCell::default(),
             plan: RefCell::default(),
         });
         world.cluster.hook(Rc::new(Plan(Rc::downgrade(&world))));
@@ -167,6 +171,14 @@ impl World {
         });
         self.hosts.borrow_mut().push(Rc::clone(&host));
         host
+    }
+
+    /// Starts a process, unless one runs under the name.
+    pub(super) fn start_missing(&self, name: &str) {
+        let is_running = self.hosts.borrow().iter().any(|host| host.name == name);
+        if !is_running {
+            self.start(name);
+        }
     }
 
     /// One turn of a host, unless it is in the middle of one. Its view moves too, sometimes.
@@ -298,6 +310,7 @@ impl World {
     /// Lets everything go on without faults until there is nothing left to do, within a bound.
     pub(super) fn settle(&self) -> Result<(), String> {
         for _ in 0..3_000 {
+            self.supervised.borrow().iter().for_each(|name| self.start_missing(name));
             let hosts: Vec<_> = self.hosts.borrow().clone();
             for host in &hosts {
                 self.read_classes(host);
@@ -310,7 +323,13 @@ impl World {
         Err(format!("the lag does not fall (I11): {}", self.lag()))
     }
 
+    /// Nothing is left to do, and every name is one process's: a zombie has learnt that it was replaced.
     fn is_settled(&self) -> bool {
+        let hosts = self.hosts.borrow();
+        let names: BTreeSet<_> = hosts.iter().map(|host| host.name.as_str()).collect();
+        if names.len() < hosts.len() {
+            return false;
+        }
         self.sources().iter().all(|place| {
             let committed = self.cluster.committed(GROUP, place).map(|committed| committed.position);
             committed == Some(self.cluster.ends(place).0)
