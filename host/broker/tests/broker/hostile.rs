@@ -135,20 +135,46 @@ fn turns_connections_away_at_the_limit_and_takes_new_ones_when_there_is_room() {
 }
 
 #[test]
-fn closes_connections_that_stall_or_say_nothing() {
-    let limits = Limits {
-        idle: Duration::from_millis(100),
-        transfer: Duration::from_millis(100),
-        ..Limits::default()
-    };
+fn closes_a_connection_that_says_nothing() {
+    let limits = Limits { idle: Duration::from_millis(100), ..Limits::default() };
     let broker = Broker::builder().limits(limits).start().unwrap();
     let mut silent = Raw::connect(&broker);
+
+    assert_eq!(silent.answer(), None);
+}
+
+#[test]
+fn closes_a_connection_that_stalls_in_the_middle_of_a_request() {
+    let limits = Limits { transfer: Duration::from_millis(100), ..Limits::default() };
+    let broker = Broker::builder().limits(limits).start().unwrap();
     let mut stalled = Raw::connect(&broker);
 
     stalled.write(&[0, 0, 1, 0, 1, 2, 3]);
 
-    assert_eq!(silent.answer(), None);
     assert_eq!(stalled.answer(), None);
+}
+
+#[test]
+fn closes_a_connection_that_does_not_take_its_answer() {
+    let limits = Limits { transfer: Duration::from_millis(100), connections: 3, ..Limits::default() };
+    let broker = Broker::builder().topic("items", 1).limits(limits).start().unwrap();
+    let producer = producer(&broker, &[("message.max.bytes", "1000000")]);
+    let value = "x".repeat(900_000);
+    // More than the sockets of both sides hold.
+    (0..30).for_each(|_| send(&producer, "items", "k", &value));
+    drain(&producer);
+    drop(producer);
+    let (fetch, version, mut body) = captured().swap_remove(2);
+    // 50 MB at most, of the one partition too.
+    body[12..16].copy_from_slice(&50_000_000_i32.to_be_bytes());
+    let at = body.len() - 4;
+    body[at..].copy_from_slice(&50_000_000_i32.to_be_bytes());
+    let mut deaf: Vec<Raw> = (0..3).map(|_| Raw::connect(&broker)).collect();
+
+    deaf.iter_mut().for_each(|raw| raw.request(fetch as i16, version, &body));
+    until("all have asked", || broker.faults().requests(fetch) == 3);
+
+    until("there is room again", || is_alive(&broker));
 }
 
 #[test]

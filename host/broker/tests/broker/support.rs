@@ -1,5 +1,6 @@
 //! Clients for the tests: librdkafka with settings that suit a test, and raw frames.
 
+use std::io::ErrorKind;
 use std::io::Read;
 use std::io::Write;
 use std::net::TcpStream;
@@ -129,7 +130,7 @@ pub(super) struct Raw(TcpStream);
 impl Raw {
     pub(super) fn connect(broker: &Broker) -> Self {
         let stream = TcpStream::connect(broker.bootstrap()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE / 2)).unwrap();
         Self(stream)
     }
 
@@ -149,11 +150,20 @@ impl Raw {
 
     /// The next answer without its length; `None` when the broker closed the connection.
     pub(super) fn answer(&mut self) -> Option<Vec<u8>> {
-        let mut length = [0; 4];
-        self.0.read_exact(&mut length).ok()?;
-        let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).unwrap()];
-        self.0.read_exact(&mut answer).ok()?;
-        Some(answer)
+        let length: [u8; 4] = self.read(4)?.try_into().unwrap();
+        self.read(usize::try_from(i32::from_be_bytes(length)).unwrap())
+    }
+
+    fn read(&mut self, size: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size];
+        match self.0.read_exact(&mut bytes) {
+            Ok(()) => Some(bytes),
+            // Neither an answer nor an end: that is what these tests look for.
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&error.kind()) => {
+                panic!("the broker neither answers nor closes the connection")
+            }
+            Err(_) => None,
+        }
     }
 }
 
