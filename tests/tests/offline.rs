@@ -1,6 +1,7 @@
 //! The suite that needs nothing but Rust: it runs on the dev broker.
 
 mod offline {
+    mod adapters;
     mod conformance;
     mod cuts;
 }

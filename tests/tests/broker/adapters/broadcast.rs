@@ -8,7 +8,6 @@ use gristmill_host::id::{Offset, Partition, TopicName};
 use gristmill_host::io::{Outgoing, Sink as _};
 use gristmill_host::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use gristmill_host::view::View;
-use gristmill_tests::cluster::{Apache, Nodes};
 use gristmill_tests::wait::{self, Seen};
 
 use super::support::{Bench, record, told};
@@ -17,11 +16,11 @@ fn view(reader: &BroadcastReader) -> RwLockReadGuard<'_, View> {
     reader.view().read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn await_position(reader: &BroadcastReader, position: i64) -> Result<()> {
+pub(super) fn await_position(reader: &BroadcastReader, position: i64) -> Result<()> {
     wait::until_equal("the view's position", &Offset(position), || Ok(view(reader).position(Partition(0))))
 }
 
-fn rows(reader: &BroadcastReader) -> Vec<(String, Option<String>)> {
+pub(super) fn rows(reader: &BroadcastReader) -> Vec<(String, Option<String>)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let view = view(reader);
     let entries = view.entries_from(Partition(0), Offset(0), 100);
@@ -91,24 +90,5 @@ fn refuses_a_topic_that_does_not_exist() -> Result<()> {
     let result = BroadcastReader::start(&bench.kafka, &bench.name, &missing, VIEW_BYTES_MAX);
 
     assert_eq!(result.err().map(|fault| fault.code()), Some(Code::TopicMissing));
-    Ok(())
-}
-
-#[test]
-fn goes_on_after_a_restart_of_the_broker() -> Result<()> {
-    let cluster = Apache::start(Nodes::One)?;
-    let bench = Bench::on(&cluster, "restart-view");
-    let topic = bench.topic(1, &[("cleanup.policy", "compact")])?;
-    bench.put(&topic, &["1"])?;
-    let reader = BroadcastReader::start(&bench.kafka, &bench.name, &topic, VIEW_BYTES_MAX)?;
-    await_position(&reader, 1)?;
-
-    cluster.kill(1)?;
-    cluster.restart(1)?;
-    bench.put(&topic, &["2"])?;
-    await_position(&reader, 2)?;
-
-    assert_eq!(rows(&reader), [("key".to_owned(), Some("2".to_owned()))]);
-    assert!(reader.take_fault().is_none());
     Ok(())
 }

@@ -11,7 +11,7 @@ use gristmill_host::kafka::produce::PlainProducer;
 use gristmill_host::kafka::sink::KafkaSink;
 use gristmill_host::kafka::source::KafkaSource;
 use gristmill_tests::client::{Client, unique};
-use gristmill_tests::cluster::{Apache, Cluster};
+use gristmill_tests::cluster::Cluster;
 use gristmill_tests::wait::{self, Seen};
 
 /// How long one poll waits.
@@ -30,7 +30,7 @@ pub(super) struct Bench {
 impl Bench {
     /// On the cluster that all tests share.
     pub(super) fn new(prefix: &str) -> Result<Self> {
-        Ok(Self::on(Apache::shared()?, prefix))
+        Ok(Self::on(super::cluster()?, prefix))
     }
 
     /// On a cluster.
