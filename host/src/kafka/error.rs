@@ -10,6 +10,21 @@ pub(super) fn fault(what: impl Into<String>, failure: Failure) -> Fault {
     Fault::new(code(failure.code), what).because(failure)
 }
 
+/// A fault for a call that failed while something starts. Later the same errors pass: for some seconds after its restart
+/// a broker may not even know its topics.
+pub(super) fn start_fault(what: impl Into<String>, failure: Failure) -> Fault {
+    let code = match failure.code {
+        ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | ErrorCode::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
+            Code::TopicMissing
+        }
+        ErrorCode::RD_KAFKA_RESP_ERR__TRANSPORT
+        | ErrorCode::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+        | ErrorCode::RD_KAFKA_RESP_ERR__RESOLVE => Code::BrokerUnreachable,
+        other => code(other),
+    };
+    Fault::new(code, what).because(failure)
+}
+
 /// A fault for a record that was not delivered.
 pub(super) fn delivery_fault(topic: &str, failure: Failure) -> Fault {
     let code = if is_refusal(failure.code) { Code::RecordRefused } else { code(failure.code) };
@@ -32,12 +47,6 @@ pub(super) fn code(error: ErrorCode) -> Code {
         | ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID
         | ErrorCode::RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED
         | ErrorCode::RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST => Code::MembershipLost,
-        ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | ErrorCode::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC => {
-            Code::TopicMissing
-        }
-        ErrorCode::RD_KAFKA_RESP_ERR__TRANSPORT
-        | ErrorCode::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
-        | ErrorCode::RD_KAFKA_RESP_ERR__RESOLVE => Code::BrokerUnreachable,
         _ => Code::KafkaFailed,
     }
 }
@@ -58,10 +67,7 @@ pub(super) fn is_passing(error: ErrorCode) -> bool {
             | ErrorCode::RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT
             | ErrorCode::RD_KAFKA_RESP_ERR_GROUP_MAX_SIZE_REACHED
             | ErrorCode::RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION
-    ) && matches!(
-        code(error),
-        Code::KafkaFailed | Code::MembershipLost | Code::TopicMissing | Code::BrokerUnreachable
-    )
+    ) && matches!(code(error), Code::KafkaFailed | Code::MembershipLost)
 }
 
 /// Whether the broker refuses a record for good, whatever happens around it.
@@ -107,5 +113,8 @@ mod tests {
         assert!(is_passing(ErrorCode::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN));
         assert!(is_passing(ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART));
         assert!(!is_passing(ErrorCode::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED));
+        let unknown = ErrorCode::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        assert_eq!(fault("cannot read", Failure::of(unknown)).code(), Code::KafkaFailed);
+        assert_eq!(start_fault("cannot read", Failure::of(unknown)).code(), Code::TopicMissing);
     }
 }

@@ -54,7 +54,7 @@ impl TopicReader {
             bounds.iter().map(|(partition, bounds)| (partition.clone(), start(bounds))).collect();
         consumer
             .assign(&positions)
-            .map_err(|failure| error::fault(format!("cannot read topic `{topic}`"), failure))?;
+            .map_err(|failure| error::start_fault(format!("cannot read topic `{topic}`"), failure))?;
         let mut fetched = Fetched::new(BatchBounds::default());
         fetched.partitions =
             positions.into_iter().map(|(partition, position)| Owned::reading(partition, position)).collect();
@@ -91,7 +91,7 @@ impl TopicReader {
 
 /// The partitions of a topic and what they hold.
 fn bounds(consumer: &Consumer, topic: &TopicName) -> Result<Vec<(TopicPartition, Bounds)>, Fault> {
-    let what = |failure| error::fault(format!("cannot read topic `{topic}`"), failure);
+    let what = |failure| error::start_fault(format!("cannot read topic `{topic}`"), failure);
     let partitions = consumer.partitions(topic).map_err(what)?;
     if partitions.is_empty() {
         return Err(Fault::new(Code::TopicMissing, format!("topic `{topic}` does not exist")));
