@@ -1,6 +1,10 @@
 //! Start, stop, down and up again.
 
+use std::time::Duration;
+
 use gristmill_broker::Broker;
+use gristmill_broker::ManualClock;
+use rdkafka::consumer::Consumer;
 use rdkafka::producer::Producer;
 
 use super::support::*;
@@ -87,19 +91,23 @@ fn says_which_port_is_taken_and_which_topic_is_not_legal() {
 }
 
 #[test]
-fn keeps_the_group_of_a_consumer_while_it_is_down() {
-    let broker = Broker::builder().topic("items", 1).start().unwrap();
+fn keeps_the_group_of_a_consumer_however_long_it_is_down() {
+    let clock = ManualClock::new();
+    let builder = Broker::builder().topic("items", 1).clock(clock.clone());
+    let broker = builder.initial_rebalance_delay(Duration::ZERO).start().unwrap();
     let consumer = consumer(&broker, "readers", &[]);
-    rdkafka::consumer::Consumer::subscribe(&consumer, &["items"]).unwrap();
+    consumer.subscribe(&["items"]).unwrap();
     let producer = producer(&broker, &[]);
     send(&producer, "items", "k", "before");
     next(&consumer);
     let members = broker.group("readers").unwrap().members;
 
     broker.go_down().unwrap();
+    // Ten sessions.
+    clock.advance(Duration::from_secs(60));
     broker.come_back().unwrap();
     send(&producer, "items", "k", "after");
-    until("it reads on", || matches!(consumer.poll(std::time::Duration::from_millis(50)), Some(Ok(_))));
+    until("it reads on", || matches!(consumer.poll(Duration::from_millis(50)), Some(Ok(_))));
 
     assert_eq!(broker.group("readers").unwrap().members, members);
 }
