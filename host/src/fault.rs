@@ -291,8 +291,14 @@ impl Fault {
     pub fn report(&self) -> String {
         let mut text = format!("error: {}", self.inner.message);
         let mut cause = self.source();
+        let mut last = String::new();
         while let Some(error) = cause {
-            text.push_str(&format!("\n  caused by: {error}"));
+            // Some libraries say the same thing on each of their floors.
+            let message = error.to_string();
+            if message != last {
+                text.push_str(&format!("\n  caused by: {message}"));
+            }
+            last = message;
             cause = error.source();
         }
         text.push_str(&format!("\nhint: {}\ncode: {}", in_message_form(self.remedy()), self.code()));

@@ -283,6 +283,19 @@ mod guard {
     }
 
     #[test]
+    fn takes_files_that_are_declared_for_tests_as_tests() {
+        let text = "\nuse crate::cli::X;";
+        let files = |declaration: &str| {
+            let files =
+                [file("io.rs", declaration), file("io/world.rs", text), file("io/world/deep.rs", text)];
+            source::with_test_modules_marked(files.into())
+        };
+
+        assert_eq!(found(&files("#[cfg(test)]\nmod world;")), "");
+        assert_eq!(found(&files("mod world;")).lines().count(), 2);
+    }
+
+    #[test]
     fn finds_names_that_belong_to_other_modules() {
         for (path, text, name) in [
             ("io.rs", "use rdkafka::X;", "rdkafka"),

@@ -10,7 +10,7 @@ use signal_hook::iterator::Signals;
 use crate::cli::output;
 use crate::fault::{Code, Fault};
 
-/// Runs the dev broker alone, on loopback, until it is interrupted; its records live in memory. Talks to nothing.
+/// Runs the dev broker alone, on loopback and in memory.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: nothing\n\
                         Example:  gristmill broker --topic items:6:compact --topic item-updates:6\n\

@@ -131,7 +131,7 @@ fn pipeline_file(app: &str, plugin: &str, manifest: &Manifest) -> String {
 fn transform(lines: &mut Lines, plugin: &str, manifest: &Manifest) {
     let (name, commit, batch) = (&manifest.name, CommitBounds::default(), BatchBounds::default());
     lines.text(
-        &format!("# {} {}. {}", manifest.name, manifest.version, one_line(&manifest.description)).trim_end(),
+        format!("# {} {}. {}", manifest.name, manifest.version, one_line(&manifest.description)).trim_end(),
     );
     lines.text(&format!("[transforms.{name}]"));
     lines.set("plugin", &quoted(plugin), "");

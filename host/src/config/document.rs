@@ -173,7 +173,7 @@ impl Place {
 /// The hint for a name that is not known: the nearest one, else the whole choice.
 pub fn nearest(name: &str, known: &[&str]) -> String {
     /// How alike two names must be before one is taken for a slip of the other.
-    const ALIKE: f64 = 0.75;
+    const ALIKE: f64 = 0.85;
     let likeness = |other: &str| strsim::jaro_winkler(name, other);
     let best = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match best {

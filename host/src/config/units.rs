@@ -10,10 +10,10 @@ const DURATION_UNITS: [(&str, u64); 5] =
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// What a duration looks like, for messages.
-pub const DURATION_FORM: &str = "a whole number with `ms`, `s`, `m`, `h` or `d`, such as \"500ms\"";
+pub const DURATION_FORM: &str = "text with a unit of `ms`, `s`, `m`, `h` or `d`, such as \"500ms\"";
 
 /// What a size looks like, for messages.
-pub const SIZE_FORM: &str = "a whole number with `B`, `KiB`, `MiB` or `GiB`, such as \"64MiB\"";
+pub const SIZE_FORM: &str = "text with a unit of `B`, `KiB`, `MiB` or `GiB`, such as \"64MiB\"";
 
 /// Reads a duration; none when it is not one.
 pub fn parse_duration(text: &str) -> Option<Duration> {

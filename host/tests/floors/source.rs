@@ -50,7 +50,19 @@ pub(crate) fn host_files() -> Vec<File> {
         let name = path.strip_prefix(&top).unwrap().to_str().unwrap().to_owned();
         File::new(&name, &fs::read_to_string(path).unwrap())
     };
-    paths.iter().filter(|path| !path.ends_with("src/lib.rs")).map(read).collect()
+    let files = paths.iter().filter(|path| !path.ends_with("src/lib.rs")).map(read).collect();
+    with_test_modules_marked(files)
+}
+
+/// A file that another one declares with `#[cfg(test)] mod x;` is a test from end to end, and so are those below it.
+pub(crate) fn with_test_modules_marked(mut files: Vec<File>) -> Vec<File> {
+    let tests: Vec<_> = files.iter().flat_map(File::test_modules).collect();
+    for file in &mut files {
+        if tests.iter().any(|module| file.module.starts_with(module)) {
+            file.tokens.iter_mut().for_each(|token| token.in_tests = true);
+        }
+    }
+    files
 }
 
 /// All Rust files below a directory, in order.
@@ -82,6 +94,14 @@ impl File {
         let module: Vec<_> = inner.split('/').map(str::to_owned).collect();
         let is_test_file = module.iter().any(|part| part == "tests");
         Self { path: path.to_owned(), module, tokens: mark(tokens(&plain(text)), is_test_file) }
+    }
+
+    /// The modules in files of their own that it declares for tests only.
+    fn test_modules(&self) -> Vec<Vec<String>> {
+        let declares =
+            |at: &usize| self.tokens[*at].in_tests && self.text(*at) == "mod" && self.text(at + 2) == ";";
+        let module = |at: usize| self.module.iter().cloned().chain([self.text(at + 1).to_owned()]).collect();
+        (0..self.tokens.len()).filter(declares).map(module).collect()
     }
 
     /// The module of the crate that it is a part of.

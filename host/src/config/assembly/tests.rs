@@ -127,7 +127,7 @@ fn reports_a_setting_that_the_plugin_does_not_have() {
 fn reports_a_setting_of_the_wrong_type() {
     assert_eq!(
         report(MANIFEST, &with("config.wait = 5")),
-        "error: `transforms.join.config.wait` is `5`, it must be a whole number with `ms`, `s`, `m`, `h` or `d`, \
+        "error: `transforms.join.config.wait` is `5`, it must be text with a unit of `ms`, `s`, `m`, `h` or `d`, \
          such as \"500ms\" (shop.toml:10)\n\
          hint: correct `[transforms.NAME.config]`; `gristmill plugin inspect` shows the schema\n\
          code: plugin_config_invalid"

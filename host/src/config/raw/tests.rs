@@ -153,14 +153,12 @@ fn reports_values_that_make_no_sense() {
         (
             "transforms.t",
             "limits.memory = '64MB'",
-            "`transforms.t.limits.memory` is `64MB`, it must be a whole number with `B`, `KiB`, `MiB` or `GiB`, such \
-             as \"64MiB\"",
+            "`transforms.t.limits.memory` is `64MB`, it must be text with a unit of `B`, `KiB`, `MiB` or `GiB`, such as \"64MiB\"",
         ),
         (
             "transforms.t",
             "limits.call = 500",
-            "`transforms.t.limits.call` is a whole number, it must be a whole number with `ms`, `s`, `m`, `h` or \
-             `d`, such as \"500ms\"",
+            "`transforms.t.limits.call` is a whole number, it must be text with a unit of `ms`, `s`, `m`, `h` or `d`, such as \"500ms\"",
         ),
         (
             "transforms.t",
