@@ -72,7 +72,7 @@ pub(super) fn zombie_with_the_same_ids() -> Result<(), String> {
     let places = world.sources();
     let zombie = world.start("a");
     turns(&world, &zombie, 10);
-    places.iter().for_each(|place| drop((0..5).map(|_| world.produce(place, Kind::Plain, 0)).count()));
+    places.iter().for_each(|place| world.produce_many(place, Kind::Plain, 5));
     // The zombie stands still just before it commits; its successor takes over in the meantime.
     let hit = Rc::new(Cell::new(false));
     let seen = Rc::clone(&hit);
@@ -90,7 +90,7 @@ pub(super) fn zombie_with_the_same_ids() -> Result<(), String> {
     let successor = world.hosts.borrow().last().cloned().ok_or("no successor")?;
     let fenced = world.cluster.stats().fenced;
     for _ in 0..60 {
-        places.iter().for_each(|place| drop(world.produce(place, Kind::Plain, 0)));
+        places.iter().for_each(|place| world.produce_many(place, Kind::Plain, 1));
         turns(&world, &zombie, 2);
         turns(&world, &successor, 2);
     }
@@ -157,7 +157,7 @@ fn busy_task_beside_an_idle_one_commits_whole_transactions() {
     let before = world.cluster.stats().commits;
     // The idle task gets a record now and then; it must not make the busy one commit each batch of its own.
     for index in 0..40 {
-        (0..10).for_each(|_| drop(world.produce(&busy, Kind::Plain, 0)));
+        world.produce_many(&busy, Kind::Plain, 10);
         if index % 10 == 0 {
             world.produce(&idle, Kind::Plain, 0);
         }
@@ -176,7 +176,7 @@ fn one_bad_class_record_gets_one_dead_letter_from_many_tasks_and_restarts() {
     (0..4).for_each(|class| world.produce_class(class, class == 2));
     for _ in 0..3 {
         let host = world.start("a");
-        world.sources().iter().for_each(|place| drop(world.produce(place, Kind::Plain, 1)));
+        world.sources().iter().for_each(|place| world.produce_many(place, Kind::Plain, 1));
         turns(&world, &host, 20);
         world.kill(&host);
     }
@@ -212,7 +212,7 @@ fn crash_between_flush_and_offsets_leaves_nothing() {
     let host = world.start("a");
     turns(&world, &host, 10);
     let place = world.sources()[0].clone();
-    (0..5).for_each(|_| drop(world.produce(&place, Kind::Double, 0)));
+    world.produce_many(&place, Kind::Double, 5);
     once(&world, Call::SendOffsets, Trouble::Dies);
     turns(&world, &host, 20);
     assert!(host.is_dead.get());
@@ -231,7 +231,7 @@ fn unknown_outcome_of_a_commit_that_happened_and_of_one_that_did_not() {
         let host = world.start("a");
         turns(&world, &host, 10);
         let place = world.sources()[0].clone();
-        (0..5).for_each(|_| drop(world.produce(&place, Kind::Plain, 0)));
+        world.produce_many(&place, Kind::Plain, 5);
         let hit = once(&world, Call::Commit, trouble);
 
         turns(&world, &host, 20);
@@ -256,7 +256,7 @@ fn transaction_that_took_too_long_is_made_smaller_and_is_no_fence() {
         }
         Trouble::None
     }));
-    (0..30).for_each(|_| drop(world.produce(&place, Kind::Plain, 0)));
+    world.produce_many(&place, Kind::Plain, 30);
 
     turns(&world, &host, 60);
     checked(&world).unwrap();
@@ -270,8 +270,8 @@ fn too_many_traps_stop_one_task_and_not_the_others() {
     let limits = Limits { traps_per_minute: 3, ..Limits::default() };
     let world = World::new(11, Setup { limits, ..Setup::default() });
     let (broken, healthy) = (world.sources()[0].clone(), world.sources()[1].clone());
-    (0..10).for_each(|_| drop(world.produce(&broken, Kind::Trap, 0)));
-    (0..10).for_each(|_| drop(world.produce(&healthy, Kind::Plain, 0)));
+    world.produce_many(&broken, Kind::Trap, 10);
+    world.produce_many(&healthy, Kind::Plain, 10);
     let host = world.start("a");
 
     turns(&world, &host, 60);
@@ -307,7 +307,7 @@ fn shutdown_commits_what_is_done() {
     let place = world.sources()[0].clone();
     let host = world.start("a");
     turns(&world, &host, 10);
-    (0..3).for_each(|_| drop(world.produce(&place, Kind::Plain, 0)));
+    world.produce_many(&place, Kind::Plain, 3);
     turns(&world, &host, 10);
     assert_eq!(world.cluster.committed(GROUP, &place).unwrap().position.0, 0);
 

@@ -67,9 +67,10 @@ pub(super) struct World {
     /// Processes that are started again when they end.
     pub(super) supervised: RefCell<Vec<String>>,
     /// Where to interrupt a call.
-    pub(super) plan: RefCell<Option<Box<dyn Fn(&World, &str, Call) -> Trouble>>>,
+    pub(super) plan: RefCell<Option<Asked>>,
 }
 
+type Asked = Box<dyn Fn(&World, &str, Call) -> Trouble>;
 type SimulatedWorker = Worker<MemorySource, MemorySink>;
 
 /// A process with one worker.
@@ -271,6 +272,12 @@ impl World {
         let offset = self.cluster.append(place, content).unwrap();
         self.produced.borrow_mut().insert((place.clone(), offset), (kind, number));
         offset
+    }
+
+    pub(super) fn produce_many(&self, place: &TopicPartition, kind: Kind, count: usize) {
+        for _ in 0..count {
+            self.produce(place, kind, 0);
+        }
     }
 
     /// Produces items in a transaction, which takes an offset more, and which readers see if it is committed.
