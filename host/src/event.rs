@@ -230,7 +230,7 @@ impl TransactionFailed<'_> {
     }
 }
 
-/// A new producer took over from a worker's old one.
+/// A worker has a new producer; whoever had its transactional id before is fenced.
 #[derive(Debug)]
 pub struct ProducerReplaced<'a> {
     /// The transform.
@@ -240,7 +240,7 @@ pub struct ProducerReplaced<'a> {
 impl ProducerReplaced<'_> {
     /// Logs and counts it.
     pub fn emit(self) {
-        tracing::info!(transform = %self.transform, "replaced the producer");
+        tracing::info!(transform = %self.transform, "made a producer");
         registry().add("gristmill_producers_replaced_total", &[("transform", self.transform.as_str())], 1);
     }
 }

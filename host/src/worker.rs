@@ -56,7 +56,7 @@ const IDLE_COMMIT: Duration = Duration::from_secs(1);
 pub struct Ports<S, K> {
     /// The consumer.
     pub source: S,
-    /// The producer, ready for its first transaction.
+    /// The producer. The worker replaces it before its first transaction.
     pub sink: K,
     /// Makes instances of the plugin.
     pub transform: Box<dyn Transform>,

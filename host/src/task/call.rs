@@ -6,6 +6,7 @@ use crate::id::Timestamp;
 use crate::io::{Batch, CallError, Outcome};
 use crate::record::Chunk;
 use crate::task::check::{Checked, Given, check};
+use crate::task::culprits::Form;
 use crate::task::effects::{Effects, Parts};
 use crate::task::run::{Care, Condemned, Run};
 use crate::task::spec::Place;
@@ -138,7 +139,6 @@ impl Task {
             let index = original(kept.as_deref(), rejection.index);
             run.condemn(Condemned { index, code: rejection.code, message: rejection.message });
         }
-        self.report(&run, &outcome);
         self.stream_time = latest(&run.records).max(self.stream_time);
         self.has_effects = true;
         if self.broadcast.is_source(run.source) {
@@ -147,12 +147,13 @@ impl Task {
             self.buffer.advance(run.source, run.until);
         }
         let dead = self.dead_letters(&run);
+        self.report(&run, &outcome, &dead);
         let (stream_time, bytes) = (self.stream_time, checked.bytes);
         Turn::Made(Box::new(Effects::new(Parts { run, kept, outcome, dropped, dead, stream_time, bytes })))
     }
 
     /// The dead letters of a run. A broadcast record reaches every task, and one of them writes its dead letter.
-    fn dead_letters(&self, run: &Run) -> Vec<(Condemned, super::culprits::Form)> {
+    fn dead_letters(&self, run: &Run) -> Vec<(Condemned, Form)> {
         let is_broadcast = self.broadcast.is_source(run.source);
         let mine = |place: &Place| {
             !is_broadcast
@@ -239,7 +240,7 @@ impl Task {
         event::CallFailed { task: &self.id, source, records, code: code.as_str(), message }.emit();
     }
 
-    fn report(&self, run: &Run, outcome: &Outcome) {
+    fn report(&self, run: &Run, outcome: &Outcome, dead: &[(Condemned, Form)]) {
         let source = self.spec.source(run.source).map_or("", |source| source.name.as_str());
         event::BatchProcessed {
             task: &self.id,
@@ -250,7 +251,7 @@ impl Task {
             measurements: &outcome.measurements,
         }
         .emit();
-        for condemned in &run.condemned {
+        for (condemned, _) in dead {
             let Some(record) = run.records.get(condemned.index as usize) else { continue };
             let Some(place) = self.spec.topic_partition(&run.place(&record)) else { continue };
             let (offset, code, message) =

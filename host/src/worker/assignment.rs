@@ -17,6 +17,9 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     pub(super) fn assigned(&mut self, places: Vec<TopicPartition>) {
         self.report("assigned", places.len());
         self.assigned.extend(places);
+        // Closed tasks were kept for the case that their partitions come back; now it is known which do.
+        let numbers: BTreeSet<_> = self.assigned.iter().map(|place| place.partition).collect();
+        self.tasks.retain(|partition, _| numbers.contains(partition));
         // Asked now and not later: a membership of later would hide that the partitions were taken away in between.
         self.membership = self.ports.source.membership().ok();
     }
@@ -34,6 +37,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     pub(super) fn lost(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
         self.report("lost", places.len());
         self.close_tasks(places);
+        self.forget(places);
         if self.is_ready() {
             self.abort_and_rewind()?;
         }
@@ -53,12 +57,14 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
 
     fn let_go(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
         self.close_tasks(places);
-        places.iter().for_each(|place| {
-            self.assigned.remove(place);
-        });
+        self.forget(places);
         self.spare_producer();
         let released = self.ports.source.release(places);
         released.or_else(|fault| self.troubled(fault))
+    }
+
+    fn forget(&mut self, places: &[TopicPartition]) {
+        self.assigned.retain(|place| !places.contains(place));
     }
 
     fn close_tasks(&mut self, places: &[TopicPartition]) {

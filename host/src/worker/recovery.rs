@@ -37,14 +37,15 @@ enum Producer {
     Ready,
     /// To be replaced, not before this time.
     Due(Duration),
-    /// To be replaced once there are partitions: before that, a process that was replaced by another one would fence it.
+    /// To be made once there are partitions. Not sooner, or a process that was replaced by another one would fence it; and
+    /// not later, because making it decides what a predecessor left open, and positions cannot be read before that.
     Unneeded,
 }
 
 impl Default for Recovery {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-        Self { producer: Producer::Ready, backoff, fences: VecDeque::new() }
+        Self { producer: Producer::Unneeded, backoff, fences: VecDeque::new() }
     }
 }
 
@@ -141,7 +142,9 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         if sabotage::breaks(Rule::RewindAfterAbort) {
             return Ok(());
         }
-        let positions: Vec<_> = self.tasks.values_mut().flat_map(Task::rewind).collect();
+        let rewound = self.tasks.values_mut().flat_map(Task::rewind);
+        // A task that has stopped rewinds too, even when its partitions are gone.
+        let positions: Vec<_> = rewound.filter(|(place, _)| self.assigned.contains(place)).collect();
         if positions.is_empty() {
             return Ok(());
         }

@@ -144,6 +144,7 @@ fn heal(world: &Rc<World>, names: &[&str]) -> Result<(), String> {
     world.settle()?;
     fail_if_reported(world)?;
     world.check_fate()?;
+    world.idle();
     let mut last = Vec::new();
     for place in world.sources() {
         let class = world.random.below(CLASSES);
