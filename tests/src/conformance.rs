@@ -93,6 +93,7 @@ macro_rules! conformance_tests {
             }
             fencing {
                 fences_a_predecessor_by_transactional_id,
+                keeps_a_predecessor_from_ending_its_successors_transaction,
                 aborts_the_open_transaction_of_a_predecessor,
                 aborts_the_pending_offsets_of_a_predecessor,
                 refuses_offsets_of_an_earlier_generation,

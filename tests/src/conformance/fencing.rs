@@ -31,6 +31,32 @@ pub fn fences_a_predecessor_by_transactional_id(client: &Client) -> Result<()> {
     Ok(())
 }
 
+pub fn keeps_a_predecessor_from_ending_its_successors_transaction(client: &Client) -> Result<()> {
+    let topic = client.topic("meddler", 1, &[])?;
+    let id = unique("tx");
+    let predecessor = client.transactional(&id, &[])?;
+    predecessor.begin()?;
+    predecessor.put(&topic, 0, "k", "old")?;
+    predecessor.drain()?;
+    let successor = client.transactional(&id, &[])?;
+    successor.begin()?;
+    successor.put(&topic, 0, "k", "new")?;
+    successor.drain()?;
+
+    let error = predecessor.commit().err().context("the predecessor has committed")?;
+
+    ensure!(
+        read::values(client, &topic, Isolation::Committed)?.is_empty(),
+        "it has ended both transactions: {error:#}"
+    );
+    successor.abort()?;
+    ensure!(
+        read::values(client, &topic, Isolation::Committed)?.is_empty(),
+        "the abort came too late: {error:#}"
+    );
+    Ok(())
+}
+
 pub fn aborts_the_open_transaction_of_a_predecessor(client: &Client) -> Result<()> {
     let topic = client.topic("inherited", 1, &[])?;
     let id = unique("tx");
