@@ -1,6 +1,94 @@
-//! Joins adapters to each other and to the workers: the only floor where Kafka, plugins and configuration meet.
+//! Joins the adapters to the workers and runs a pipeline: the only floor where Kafka, plugins and workers meet.
+//!
+//! ```text
+//! cluster     reached; the host's own topics made, all topics checked
+//! state_dir   locked; the stable name of this process
+//! crew        per transform: broadcast readers, and a thread for each worker
+//! shutdown    a signal; every crew commits and ends
+//! ```
+//! A transform that cannot go on stops alone; the process ends when none is left, or when another process has its name.
 
 pub mod bundled;
 pub mod checks;
 pub mod plugins;
+pub mod cluster;
+mod crew;
+pub mod shutdown;
+pub mod state_dir;
 pub mod topics;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::app::crew::{Contract, Crew};
+use crate::app::shutdown::Shutdown;
+use crate::app::state_dir::StateDir;
+use crate::config::pipeline::Pipeline;
+use crate::event;
+use crate::fault::{Code, Fault};
+use crate::id::TransformName;
+use crate::plugin::Component;
+
+/// How late the process sees a signal or a worker that ended.
+const WATCH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The plugins of a pipeline, by the name of their transform.
+pub type Plugins = BTreeMap<TransformName, Arc<Component>>;
+
+/// Runs a pipeline until `shutdown` is requested, then commits what is done and returns.
+///
+/// # Errors
+/// Before the first record: all that stands in the way. Afterwards: the fault that ended the last transform, or the one
+/// that this process cannot live with. What was not committed is processed again at the next start.
+pub fn run(pipeline: &Pipeline, plugins: &Plugins, shutdown: &Shutdown) -> Result<(), Vec<Fault>> {
+    let state_dir = StateDir::open(&pipeline.app).map_err(alone)?;
+    let facts = cluster::prepare(pipeline)?;
+    let mut crews = Vec::with_capacity(pipeline.deployments.len());
+    for deployment in &pipeline.deployments {
+        let component = plugins.get(&deployment.name).ok_or_else(|| alone(no_plugin(&deployment.name)))?;
+        let contract = Contract {
+            kafka: &pipeline.kafka,
+            deployment,
+            component,
+            instance: state_dir.instance(),
+            facts: &facts,
+        };
+        crews.push(Crew::start(&contract).map_err(alone)?);
+        event::TransformStarted { transform: &deployment.name, workers: deployment.workers }.emit();
+    }
+    watch(crews, shutdown).map_err(alone)
+}
+
+fn alone(fault: Fault) -> Vec<Fault> {
+    vec![fault]
+}
+
+fn no_plugin(transform: &TransformName) -> Fault {
+    Fault::new(Code::Internal, format!("the plugin of transform `{transform}` was not loaded"))
+}
+
+/// Watches over the crews until they are to stop, or until there is none left.
+fn watch(mut crews: Vec<Crew>, shutdown: &Shutdown) -> Result<(), Fault> {
+    while !shutdown.is_requested() {
+        std::thread::sleep(WATCH_INTERVAL);
+        let failed = crews.iter_mut().enumerate().find_map(|(at, crew)| Some((at, crew.failed()?)));
+        let Some((at, fault)) = failed else { continue };
+        let crew = crews.swap_remove(at);
+        event::TransformStopped { transform: crew.transform(), fault: &fault }.emit();
+        crew.stop();
+        // What its other workers say adds nothing to the first fault.
+        drop(crew.join());
+        if crews.is_empty() || fault.code() == Code::InstanceInUse {
+            stop(crews)?;
+            return Err(fault);
+        }
+    }
+    stop(crews)
+}
+
+/// Lets every crew commit and end, all at the same time.
+fn stop(crews: Vec<Crew>) -> Result<(), Fault> {
+    crews.iter().for_each(Crew::stop);
+    crews.into_iter().map(Crew::join).fold(Ok(()), Result::and)
+}

@@ -167,6 +167,42 @@ impl TaskStopped<'_> {
     }
 }
 
+/// A transform runs: its workers join their group.
+#[derive(Debug)]
+pub struct TransformStarted<'a> {
+    /// The transform.
+    pub transform: &'a TransformName,
+    /// How many workers this process runs for it.
+    pub workers: usize,
+}
+
+impl TransformStarted<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        tracing::info!(transform = %self.transform, workers = self.workers, "started a transform");
+    }
+}
+
+/// A transform stopped; the others go on.
+#[derive(Debug)]
+pub struct TransformStopped<'a> {
+    /// The transform.
+    pub transform: &'a TransformName,
+    /// Why.
+    pub fault: &'a Fault,
+}
+
+impl TransformStopped<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let code = self.fault.code().as_str();
+        tracing::error!(transform = %self.transform, code, hint = self.fault.remedy(), "stopped a transform: {}",
+            self.fault);
+        let labels = [("transform", self.transform.as_str()), ("code", code)];
+        registry().add("gristmill_transforms_stopped_total", &labels, 1);
+    }
+}
+
 /// The topic of a broadcast source ends before the position that a task had reached in it: it was made anew.
 #[derive(Debug)]
 pub struct BroadcastRestarted<'a> {

@@ -1,0 +1,49 @@
+//! The cluster before the first record: reached, the host's own topics made, all topics described and checked.
+
+use std::time::Duration;
+
+use crate::app::topics::{self, Facts, Need, Role};
+use crate::config::pipeline::{Deployment, Pipeline};
+use crate::fault::Fault;
+use crate::kafka::topics::Topics;
+
+/// How long a broker may take to answer at the start.
+const REACH_WAIT: Duration = Duration::from_secs(20);
+
+/// Makes the topics that belong to the host alone, and asks about all.
+///
+/// # Errors
+/// All that stands in the way of the pipeline: what [`topics::misfits`] finds, or the one fault that kept it from
+/// looking, such as `broker_unreachable`.
+pub fn prepare(pipeline: &Pipeline) -> Result<Facts, Vec<Fault>> {
+    let facts = describe(pipeline).map_err(|fault| vec![fault])?;
+    let misfits = topics::misfits(pipeline, &facts);
+    if misfits.is_empty() { Ok(facts) } else { Err(misfits) }
+}
+
+fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {
+    let admin = Topics::new(&pipeline.kafka)?;
+    admin.reach(REACH_WAIT)?;
+    let present = admin.describe(&topics::names(pipeline))?;
+    let missing = topics::needs(pipeline).into_iter().filter(|need| !present.contains_key(&need.name));
+    // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
+    let plans: Vec<_> = missing.filter(|need| is_ours(pipeline, need)).map(|need| need.plan(-1)).collect();
+    if plans.is_empty() {
+        return Ok(present);
+    }
+    admin.create(&plans)?;
+    admin.describe(&topics::names(pipeline))
+}
+
+/// Whether only the host uses a topic, and under the application's prefix: then it makes it by itself.
+fn is_ours(pipeline: &Pipeline, need: &Need) -> bool {
+    let is_internal = need.uses.iter().all(|usage| usage.role == Role::DeadLetters);
+    is_internal && need.name.as_str().starts_with(&format!("{}.", pipeline.app.id))
+}
+
+/// How many tasks a deployment has: the partition count of its sources.
+pub fn tasks(deployment: &Deployment, facts: &Facts) -> u32 {
+    let first = deployment.partitioned_sources().next();
+    let count = first.and_then(|source| facts.get(&source.topic)).map_or(0, |facts| facts.partitions);
+    u32::try_from(count).unwrap_or(0)
+}
