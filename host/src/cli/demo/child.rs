@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-
 use crate::clock::Clock;
+use crate::fault::{Code, Fault};
 
 /// A running `gristmill run`. Dropping it kills it.
 #[derive(Debug)]
@@ -18,40 +17,44 @@ pub(super) struct Host {
 
 impl Host {
     /// Starts this very program with `run FILE`; what it logs goes to `log`, appended.
-    pub(super) fn start(pipeline: &Path, log: &Path) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("the demo cannot find its own program")?;
-        let file = File::options().create(true).append(true).open(log).context("the host's log cannot be written")?;
-        let process = Command::new(program)
+    pub(super) fn start(pipeline: &Path, log: &Path) -> Result<Self, Fault> {
+        let cannot = |error| Fault::new(Code::Internal, "the host cannot be started").because(error);
+        let file = File::options().create(true).append(true).open(log).map_err(cannot)?;
+        let process = Command::new(std::env::current_exe().map_err(cannot)?)
             .arg("run")
             .arg(pipeline)
             .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
+            .stdout(file.try_clone().map_err(cannot)?)
             .stderr(file)
             .spawn()
-            .context("the host cannot be started")?;
+            .map_err(cannot)?;
         Ok(Self { process, log: log.to_owned() })
     }
 
     /// SIGKILL: no handler runs, nothing is flushed, nothing is committed.
-    pub(super) fn kill(mut self) -> anyhow::Result<()> {
-        self.process.kill().context("the host cannot be killed")?;
-        self.process.wait()?;
+    pub(super) fn kill(mut self) -> Result<(), Fault> {
+        let killed = self.process.kill().and_then(|()| self.process.wait());
+        killed.map_err(|error| Fault::new(Code::Internal, "the host cannot be killed").because(error))?;
         Ok(())
     }
 
     /// SIGTERM, and waits for the end.
-    pub(super) fn stop(mut self, clock: &Clock, patience: Duration) -> anyhow::Result<()> {
-        let pid = libc::pid_t::try_from(self.process.id())?;
+    pub(super) fn stop(mut self, clock: &Clock, patience: Duration) -> Result<(), Fault> {
+        let pid = libc::pid_t::try_from(self.process.id()).unwrap_or(libc::pid_t::MAX);
         // SAFETY: the process is our own child and has not been waited for, so its id is not anybody else's.
         if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-            bail!("the host cannot be signalled");
+            return Err(Fault::new(Code::Internal, "the host cannot be signalled"));
         }
         let deadline = clock.elapsed() + patience;
         loop {
-            match self.process.try_wait()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => bail!("the host ended with {status}; its last words:\n{}", self.last_words()),
-                None if clock.elapsed() > deadline => bail!("the host did not stop within {patience:?}"),
+            match self.ended() {
+                Some((status, _)) if status.success() => return Ok(()),
+                Some((status, words)) => {
+                    return Err(Fault::new(Code::CheckFailed, format!("the host ended with {status}")).because(words));
+                }
+                None if clock.elapsed() > deadline => {
+                    return Err(Fault::new(Code::CheckFailed, format!("the host did not stop within {patience:?}")));
+                }
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         }

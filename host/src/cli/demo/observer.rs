@@ -1,0 +1,83 @@
+//! The demo's consumer of a topic: reads what is committed, as the shop would, and notes when it saw it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::corpus::Update;
+use crate::clock::Clock;
+use crate::config::pipeline::Kafka;
+use crate::fault::Fault;
+use crate::id::{Offset, TopicName, TopicPartition};
+use crate::io::Input;
+use crate::kafka::tail::{From, Isolation, TopicReader};
+use crate::record::RecordRef;
+
+/// A record that was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// Its key and value.
+    pub(super) record: Update,
+    /// When.
+    pub(super) at: Duration,
+}
+
+/// Reads one topic from its beginning, committed records only.
+pub(super) struct Observer {
+    reader: TopicReader,
+    clock: Clock,
+    seen: BTreeMap<(TopicPartition, Offset), Seen>,
+}
+
+impl Observer {
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// `topic_missing`, `kafka_failed`.
+    pub(super) fn open(kafka: &Kafka, topic: &TopicName, clock: &Clock) -> Result<Self, Fault> {
+        let reader = TopicReader::open(kafka, "gristmill-demo", topic, Isolation::Committed, From::Start)?;
+        Ok(Self { reader, clock: clock.clone(), seen: BTreeMap::new() })
+    }
+
+    /// Takes what is there, waiting up to `wait` for it.
+    ///
+    /// # Errors
+    /// `kafka_failed`.
+    pub(super) fn look(&mut self, wait: Duration) -> Result<(), Fault> {
+        let deadline = self.clock.elapsed().saturating_add(wait);
+        while let Some(input) = self.reader.poll(deadline.saturating_sub(self.clock.elapsed()))? {
+            let at = self.clock.elapsed();
+            if let Input::Records(place, chunk) = input {
+                for record in chunk.iter() {
+                    let seen = Seen { record: update(&record), at };
+                    self.seen.insert((place.clone(), record.offset()), seen);
+                }
+            }
+            if at >= deadline {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it has seen all that was there when it began.
+    pub(super) fn is_done(&self) -> bool {
+        self.reader.has_caught_up()
+    }
+
+    /// How many records it has seen.
+    pub(super) fn count(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// What it has seen, partition after partition, in the order of each.
+    pub(super) fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.seen.values()
+    }
+}
+
+fn update(record: &RecordRef<'_>) -> Update {
+    Update {
+        key: String::from_utf8_lossy(record.key().unwrap_or_default()).into_owned(),
+        value: record.value().map(<[u8]>::to_vec),
+    }
+}
