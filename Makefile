@@ -1,5 +1,7 @@
 # The few commands that people type. `make help` lists them.
 # Each installs or builds what it lacks, says what it does while it does it, and is quick the second time.
+# Cargo is always given the whole workspace: another selection has other features of shared crates, and half of them would
+# be compiled again.
 
 .PHONY: help demo test test-offline bench plugins kafka prepare lint
 .DEFAULT_GOAL := help
@@ -13,7 +15,7 @@ help: ## list the commands
 
 demo: plugins ## run the whole system on the embedded broker, kill it in the middle, check every promise
 	@.ci/say "building the host (minutes the first time, seconds after that)"
-	@$(CARGO) build --quiet -p gristmill-host
+	@$(CARGO) build --quiet --workspace --bin gristmill
 	@$(GRISTMILL) demo
 
 test: plugins kafka ## all tests; needs Java 17 and Maven for the real Kafka
@@ -24,12 +26,13 @@ test-offline: plugins ## the tests that need no Java
 
 bench: plugins kafka ## measure the host against native loops on a real Kafka, and print a report
 	@.ci/say "building the host and the benchmark with optimisations (minutes the first time)"
-	@$(CARGO) build --quiet --release -p gristmill-host -p gristmill-tests --bins
+	@$(CARGO) build --quiet --release --workspace --bins
 	@target/release/bench
 
 plugins: prepare ## compile the bundled plugins to WebAssembly components
 	@.ci/say "building the bundled plugins for WebAssembly"
-	@$(CARGO) run --quiet -p gristmill-build -- --bundled
+	@$(CARGO) build --quiet --workspace --bin gristmill-build
+	@target/debug/gristmill-build --bundled
 
 kafka: ## fetch a real Apache Kafka through Maven, and the clients that the suite puts beside ours
 	@.ci/prepare clients

@@ -25,8 +25,9 @@ fn build() -> Result<PathBuf> {
     if let Some(path) = env::var_os("GRISTMILL") {
         return Ok(path.into());
     }
-    // Both packages: so the dependencies have the features that this test was compiled with, and are not compiled again.
-    let output = cargo(&["build", "-p", "gristmill-host", "-p", "gristmill-tests", "--bin", "gristmill"])?;
+    // The whole workspace is selected, as for the tests: another selection has other features of shared crates, and Cargo
+    // would compile half of them again.
+    let output = cargo(&["build", "--workspace", "--bin", "gristmill"])?;
     ensure!(
         output.status.success(),
         "gristmill does not build:\n{}",
