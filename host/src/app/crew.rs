@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::app::cluster;
 use crate::app::topics::Facts;
@@ -12,18 +11,14 @@ use crate::clock::Clock;
 use crate::config::pipeline::{Deployment, Kafka};
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, SourceIndex, TopicName, TransformName};
-use crate::io::TopicFacts;
-use crate::kafka;
 use crate::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::KafkaSource;
+use crate::kafka::topics::TopicDescription;
 use crate::plugin::{Component, WasmTransform};
 use crate::task::broadcast::Views;
 use crate::task::spec::Spec;
 use crate::worker::{Ports, Settings, Worker};
-
-/// A worker's thread.
-type Running = JoinHandle<Result<(), Fault>>;
 
 /// What a crew is made of.
 pub(super) struct Contract<'a> {
@@ -35,9 +30,12 @@ pub(super) struct Contract<'a> {
     pub(super) component: &'a Arc<Component>,
     /// The stable name of this process.
     pub(super) instance: &'a InstanceName,
-    /// What the cluster says.
+    /// What the cluster says about topics.
     pub(super) facts: &'a Facts,
 }
+
+/// A worker's thread.
+type Running = JoinHandle<Result<(), Fault>>;
 
 /// The running workers of one transform.
 pub(super) struct Crew {
@@ -51,7 +49,8 @@ impl Crew {
     /// Starts the broadcast readers and the workers.
     ///
     /// # Errors
-    /// `plugin_init_failed`, and what the readers and consumers answer.
+    /// `plugin_init_failed`, and what the readers answer. What a worker answers comes later, through
+    /// [`Crew::failed`].
     pub(super) fn start(contract: &Contract<'_>) -> Result<Self, Fault> {
         let deployment = contract.deployment;
         let transform = contract.component.deploy(deployment.into())?;
@@ -61,12 +60,16 @@ impl Crew {
             readers: readers(contract)?,
             workers: Vec::with_capacity(deployment.workers),
         };
-        let views: Views = crew.readers.iter().map(|(source, reader)| (*source, Arc::clone(reader.view()))).collect();
-        let facts = |topic: &TopicName| contract.facts.get(topic).map(accepted).unwrap_or_default();
-        let spec = Arc::new(Spec::new(deployment, cluster::tasks(deployment, contract.facts), facts));
+        let post = Post {
+            kafka: contract.kafka.clone(),
+            deployment: deployment.clone(),
+            transform,
+            views: crew.readers.iter().map(|(source, reader)| (*source, Arc::clone(reader.view()))).collect(),
+            spec: Arc::new(spec(contract)),
+        };
         for number in 0..deployment.workers {
-            let worker = worker(contract, number, (&transform, &views, &spec))?;
-            crew.workers.push(spawn(&deployment.name, number, worker, &crew.stop)?);
+            let id = deployment.worker_id(contract.instance, number);
+            crew.workers.push(post.clone().occupy(id, &crew.stop)?);
         }
         Ok(crew)
     }
@@ -88,7 +91,7 @@ impl Crew {
         }
         let ended = self.workers.iter().position(JoinHandle::is_finished)?;
         let fault = join(self.workers.swap_remove(ended)).err();
-        if self.stop.load(Ordering::SeqCst) { fault } else { Some(fault.unwrap_or_else(unasked)) }
+        Some(fault.unwrap_or_else(|| Fault::new(Code::Internal, "a worker ended without being asked to")))
     }
 
     /// Waits for all workers to end.
@@ -98,10 +101,6 @@ impl Crew {
     pub(super) fn join(self) -> Result<(), Fault> {
         self.workers.into_iter().map(join).fold(Ok(()), Result::and)
     }
-}
-
-fn unasked() -> Fault {
-    Fault::new(Code::Internal, "a worker ended without being asked to")
 }
 
 fn join(worker: Running) -> Result<(), Fault> {
@@ -118,48 +117,43 @@ fn readers(contract: &Contract<'_>) -> Result<BTreeMap<SourceIndex, BroadcastRea
         .collect()
 }
 
-fn worker(
-    contract: &Contract<'_>,
-    number: usize,
-    (transform, views, spec): (&WasmTransform, &Views, &Arc<Spec>),
-) -> Result<Worker<KafkaSource, KafkaSink>, Fault> {
-    let Contract { kafka, deployment, facts, .. } = contract;
-    let id = deployment.worker_id(contract.instance, number);
-    let rules = KafkaSink::topics(deployment)
-        .into_iter()
-        .filter_map(|topic| facts.get(&topic).and_then(|facts| facts.rules()).map(|rules| (topic, rules)));
-    let ports = Ports {
-        source: KafkaSource::join(kafka, deployment, &id)?,
-        sink: KafkaSink::new(kafka, &id, rules),
-        transform: Box::new(transform.clone()),
-        views: views.clone(),
-        clock: Clock::system(),
-    };
-    let settings = Settings { commit: deployment.commit, ..Settings::default() };
-    Ok(Worker::new(ports, Arc::clone(spec), settings))
+fn spec(contract: &Contract<'_>) -> Spec {
+    let facts = |topic: &TopicName| contract.facts.get(topic).map(TopicDescription::facts).unwrap_or_default();
+    Spec::new(contract.deployment, cluster::tasks(contract.deployment, contract.facts), facts)
 }
 
-fn spawn(
-    transform: &TransformName,
-    number: usize,
-    worker: Worker<KafkaSource, KafkaSink>,
-    stop: &Arc<AtomicBool>,
-) -> Result<Running, Fault> {
-    let stop = Arc::clone(stop);
-    std::thread::Builder::new()
-        .name(format!("{transform}.{number}"))
-        .spawn(move || worker.run(&stop))
-        .map_err(|error| Fault::new(Code::Internal, "a worker's thread cannot be started").because(error))
+/// What a worker needs to begin. The worker itself is made by its own thread: clients and instances never change
+/// threads.
+#[derive(Clone)]
+struct Post {
+    kafka: Kafka,
+    deployment: Deployment,
+    transform: WasmTransform,
+    views: Views,
+    spec: Arc<Spec>,
 }
 
-/// What a topic takes, as tasks need to know it; the broker's defaults where it does not tell.
-fn accepted(topic: &kafka::topics::TopicFacts) -> TopicFacts {
-    let number = |name| topic.setting(name).and_then(|text| text.parse::<u64>().ok());
-    let usual = TopicFacts::default();
-    let max_bytes = number("max.message.bytes").and_then(|bytes| usize::try_from(bytes).ok());
-    TopicFacts {
-        max_bytes: max_bytes.unwrap_or(usual.max_bytes),
-        compacted: topic.is_compacted(),
-        ahead_max: number("message.timestamp.after.max.ms").map(Duration::from_millis).or(usual.ahead_max),
+impl Post {
+    /// Starts a thread that works under this id until it is to stop.
+    fn occupy(self, id: String, stop: &Arc<AtomicBool>) -> Result<Running, Fault> {
+        let stop = Arc::clone(stop);
+        std::thread::Builder::new()
+            .name(id.clone())
+            .spawn(move || self.worker(&id)?.run(&stop))
+            .map_err(|error| Fault::new(Code::Internal, "a worker's thread cannot be started").because(error))
+    }
+
+    fn worker(self, id: &str) -> Result<Worker<KafkaSource, KafkaSink>, Fault> {
+        let sinks = self.spec.sinks.iter().chain([&self.spec.dead_letters]);
+        let record_bytes_max = sinks.map(|sink| sink.facts.max_bytes).min().unwrap_or(usize::MAX);
+        let ports = Ports {
+            source: KafkaSource::join(&self.kafka, &self.deployment, id)?,
+            sink: KafkaSink::new(&self.kafka, id, record_bytes_max),
+            transform: Box::new(self.transform),
+            views: self.views,
+            clock: Clock::system(),
+        };
+        let settings = Settings { commit: self.deployment.commit, ..Settings::default() };
+        Ok(Worker::new(ports, self.spec, settings))
     }
 }
