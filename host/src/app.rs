@@ -17,7 +17,6 @@ pub mod shutdown;
 pub mod state_dir;
 pub mod topics;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,26 +26,22 @@ use crate::app::state_dir::StateDir;
 use crate::config::pipeline::Pipeline;
 use crate::event;
 use crate::fault::{Code, Fault};
-use crate::id::TransformName;
 use crate::plugin::Component;
 
 /// How late the process sees a signal or a worker that ended.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The plugins of a pipeline, by the name of their transform.
-pub type Plugins = BTreeMap<TransformName, Arc<Component>>;
-
-/// Runs a pipeline until `shutdown` is requested, then commits what is done and returns.
+/// Runs a pipeline until `shutdown` is requested, then commits what is done and returns. `plugins` are those of
+/// the deployments, in their order.
 ///
 /// # Errors
 /// Before the first record: all that stands in the way. Afterwards: the fault that ended the last transform, or the one
 /// that this process cannot live with. What was not committed is processed again at the next start.
-pub fn run(pipeline: &Pipeline, plugins: &Plugins, shutdown: &Shutdown) -> Result<(), Vec<Fault>> {
+pub fn run(pipeline: &Pipeline, plugins: &[Arc<Component>], shutdown: &Shutdown) -> Result<(), Vec<Fault>> {
     let state_dir = StateDir::open(&pipeline.app).map_err(alone)?;
     let facts = cluster::prepare(pipeline)?;
     let mut crews = Vec::with_capacity(pipeline.deployments.len());
-    for deployment in &pipeline.deployments {
-        let component = plugins.get(&deployment.name).ok_or_else(|| alone(no_plugin(&deployment.name)))?;
+    for (deployment, component) in pipeline.deployments.iter().zip(plugins) {
         let contract = Contract {
             kafka: &pipeline.kafka,
             deployment,
@@ -62,10 +57,6 @@ pub fn run(pipeline: &Pipeline, plugins: &Plugins, shutdown: &Shutdown) -> Resul
 
 fn alone(fault: Fault) -> Vec<Fault> {
     vec![fault]
-}
-
-fn no_plugin(transform: &TransformName) -> Fault {
-    Fault::new(Code::Internal, format!("the plugin of transform `{transform}` was not loaded"))
 }
 
 /// Watches over the crews until they are to stop, or until there is none left.

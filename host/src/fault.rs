@@ -182,6 +182,9 @@ codes! {
     CommandUnfit = "command_unfit", Host, Never:
         "A command was given arguments that do not fit together.",
         "See the command's `--help`.";
+    CheckFailed = "check_failed", Host, Never:
+        "A check found that something is not as it should be.",
+        "The message names what was found.";
     Internal = "internal", Host, Never:
         "The host found itself in a state that its own rules exclude.",
         "Report it with the log; nothing uncommitted was made visible.";

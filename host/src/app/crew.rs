@@ -118,7 +118,8 @@ fn readers(contract: &Contract<'_>) -> Result<BTreeMap<SourceIndex, BroadcastRea
 }
 
 fn spec(contract: &Contract<'_>) -> Spec {
-    let facts = |topic: &TopicName| contract.facts.get(topic).map(TopicDescription::facts).unwrap_or_default();
+    let facts =
+        |topic: &TopicName| contract.facts.get(topic).map(TopicDescription::facts).unwrap_or_default();
     Spec::new(contract.deployment, cluster::tasks(contract.deployment, contract.facts), facts)
 }
 

@@ -6,7 +6,11 @@ use crate::fault::Code;
 
 /// Everything is checked before the first record, so what a check can find counts as configuration.
 pub(super) fn code(code: Code) -> ExitCode {
-    ExitCode::from(if is_configuration(code) { 2 } else { 3 })
+    ExitCode::from(match code {
+        Code::CheckFailed => 1,
+        _ if is_configuration(code) => 2,
+        _ => 3,
+    })
 }
 
 fn is_configuration(code: Code) -> bool {

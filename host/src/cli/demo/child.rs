@@ -50,10 +50,15 @@ impl Host {
             match self.ended() {
                 Some((status, _)) if status.success() => return Ok(()),
                 Some((status, words)) => {
-                    return Err(Fault::new(Code::CheckFailed, format!("the host ended with {status}")).because(words));
+                    return Err(
+                        Fault::new(Code::CheckFailed, format!("the host ended with {status}")).because(words)
+                    );
                 }
                 None if clock.elapsed() > deadline => {
-                    return Err(Fault::new(Code::CheckFailed, format!("the host did not stop within {patience:?}")));
+                    return Err(Fault::new(
+                        Code::CheckFailed,
+                        format!("the host did not stop within {patience:?}"),
+                    ));
                 }
                 None => std::thread::sleep(Duration::from_millis(20)),
             }

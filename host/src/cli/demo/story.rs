@@ -1,6 +1,5 @@
 //! The demo's story: what happens, in which order, and what is told about it.
 
-use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,7 +40,8 @@ sinks.enriched = "items-enriched"
 const PARTITIONS: i32 = 4;
 
 /// The check compares every version of every record: compaction waits until the demo is over.
-const COMPACTED_LATER: [(&str, &str); 2] = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "3600000")];
+const COMPACTED_LATER: [(&str, &str); 2] =
+    [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "3600000")];
 
 /// How long nothing may come out before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -65,7 +65,10 @@ impl Story {
         let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
             Fault::new(Code::Internal, "the demo cannot start its broker").because(error)
         };
-        let dir = tempfile::Builder::new().prefix("gristmill-demo-").tempdir().map_err(|error| cannot(error.into()))?;
+        let dir = tempfile::Builder::new()
+            .prefix("gristmill-demo-")
+            .tempdir()
+            .map_err(|error| cannot(error.into()))?;
         let broker = gristmill_broker::Broker::builder()
             .topic_with("items", PARTITIONS, &COMPACTED_LATER)
             .topic_with("delivery-classes", 1, &COMPACTED_LATER)
@@ -109,7 +112,10 @@ impl Story {
         if verdict.is_clean() {
             return say("everything is as promised");
         }
-        Err(Fault::new(Code::CheckFailed, "the demo found records that are lost, doubled, wrong or out of order"))
+        Err(Fault::new(
+            Code::CheckFailed,
+            "the demo found records that are lost, doubled, wrong or out of order",
+        ))
     }
 
     fn publish_classes(&self) -> Result<Vec<(String, Vec<u8>)>, Fault> {
@@ -128,8 +134,9 @@ impl Story {
         let file = self.dir.path().join("shop.toml");
         let dir = self.dir.path().to_string_lossy();
         let text = PIPELINE.replace("@DIR", &dir).replace("@BROKERS", &self.kafka.brokers);
-        std::fs::write(&file, text)
-            .map_err(|error| Fault::new(Code::Internal, "the demo cannot write its pipeline file").because(error))?;
+        std::fs::write(&file, text).map_err(|error| {
+            Fault::new(Code::Internal, "the demo cannot write its pipeline file").because(error)
+        })?;
         Ok(file)
     }
 
@@ -214,7 +221,8 @@ impl Watch {
         let open = |topic: &str| Observer::open(&story.kafka, &TopicName::new(topic), &story.clock);
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:40} {pos}/{len} came out  {msg}");
-            ProgressBar::new(story.corpus.items as u64).with_style(style.unwrap_or(ProgressStyle::default_bar()))
+            ProgressBar::new(story.corpus.items as u64)
+                .with_style(style.unwrap_or(ProgressStyle::default_bar()))
         });
         Ok(Self {
             enriched: open("items-enriched")?,
@@ -285,16 +293,15 @@ impl Watch {
 
     fn say(&self, text: &str) -> Result<(), Fault> {
         match &self.bar {
-            Some(bar) => {
-                bar.suspend(|| say(text))
-            }
+            Some(bar) => bar.suspend(|| say(text)),
             None => say(text),
         }
     }
 
     /// From the moment when an update was due to that when its record was seen, sorted.
     fn latencies(&self, market: &Market) -> Vec<Duration> {
-        let number = |value: &[u8]| serde_json::from_slice::<serde_json::Value>(value).ok()?.get("update")?.as_u64();
+        let number =
+            |value: &[u8]| serde_json::from_slice::<serde_json::Value>(value).ok()?.get("update")?.as_u64();
         let mut latencies: Vec<_> = self
             .enriched
             .seen()
@@ -311,10 +318,7 @@ impl Watch {
 /// The table at the end.
 fn report(verdict: &Verdict, latencies: &[Duration]) -> String {
     let mut text = String::from("\n");
-    let mut line = |name: &str, value: String| {
-        // Writing to a string does not fail.
-        drop(writeln!(text, "  {name:<44} {value:>10}"));
-    };
+    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<44} {value:>10}\n"));
     line("updates sent", verdict.sent.to_string());
     line("records and tombstones that came out", verdict.outputs.to_string());
     line("dead letters (updates that are not JSON)", verdict.dead_letters.to_string());

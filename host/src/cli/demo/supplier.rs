@@ -57,5 +57,13 @@ impl Market {
 
 /// A record without headers, partitioned by its key.
 pub(super) fn outgoing<'a>(topic: &'a TopicName, key: &'a [u8], value: Option<&'a [u8]>) -> Outgoing<'a> {
-    Outgoing { topic, partition: None, key: Some(key), value, headers: &[], timestamp: None, cause: CauseId(0) }
+    Outgoing {
+        topic,
+        partition: None,
+        key: Some(key),
+        value,
+        headers: &[],
+        timestamp: None,
+        cause: CauseId(0),
+    }
 }

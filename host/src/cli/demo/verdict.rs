@@ -73,8 +73,12 @@ pub(crate) fn judge(
     outputs: &[Update],
     dead_letters: &[Update],
 ) -> Verdict {
-    let mut verdict =
-        Verdict { sent: sent.len(), outputs: outputs.len(), dead_letters: dead_letters.len(), ..Verdict::default() };
+    let mut verdict = Verdict {
+        sent: sent.len(),
+        outputs: outputs.len(),
+        dead_letters: dead_letters.len(),
+        ..Verdict::default()
+    };
     let mut expected: BTreeMap<&str, Vec<Expected>> = BTreeMap::new();
     let mut letters: BTreeMap<(&str, Option<&[u8]>), isize> = BTreeMap::new();
     for update in sent {
@@ -182,7 +186,8 @@ mod tests {
     }
 
     const FIRST: &str = r#"{"update":1,"deliveryClass":"a","minimumDeliveryTime":1,"maximumDeliveryTime":2}"#;
-    const SECOND: &str = r#"{"update":2,"deliveryClass":"b","minimumDeliveryTime":null,"maximumDeliveryTime":null}"#;
+    const SECOND: &str =
+        r#"{"update":2,"deliveryClass":"b","minimumDeliveryTime":null,"maximumDeliveryTime":null}"#;
 
     #[test]
     fn is_clean_when_every_update_came_out_once_and_in_order() {
