@@ -10,9 +10,9 @@
 
 pub mod bundled;
 pub mod checks;
-pub mod plugins;
 pub mod cluster;
 mod crew;
+pub mod plugins;
 pub mod shutdown;
 pub mod state_dir;
 pub mod topics;

@@ -9,6 +9,7 @@ use crate::fault::Fault;
 mod broker;
 mod check;
 mod cluster;
+mod demo;
 mod exit;
 mod explain;
 mod init;
@@ -16,6 +17,7 @@ mod log;
 mod output;
 mod plugin;
 mod produce;
+mod run;
 mod tail;
 mod topics;
 
@@ -34,9 +36,11 @@ struct Arguments {
 /// The commands, in the order in which a newcomer meets them.
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(demo::Options),
     Init(init::Options),
     Check(check::Options),
     Topics(topics::Options),
+    Run(run::Options),
     Broker(broker::Options),
     Produce(produce::Options),
     Tail(tail::Options),
@@ -47,14 +51,16 @@ enum Command {
 impl Command {
     /// Whether it works until it is stopped, and so tells the log what it is doing.
     fn is_service(&self) -> bool {
-        matches!(self, Self::Broker(_))
+        matches!(self, Self::Run(_) | Self::Broker(_))
     }
 
     fn run(self) -> Result<(), Fault> {
         match self {
+            Self::Demo(options) => demo::run(&options),
             Self::Init(options) => init::run(&options),
             Self::Check(options) => check::run(&options),
             Self::Topics(options) => topics::run(&options),
+            Self::Run(options) => run::run(&options),
             Self::Broker(options) => broker::run(&options),
             Self::Produce(options) => produce::run(&options),
             Self::Tail(options) => tail::run(&options),

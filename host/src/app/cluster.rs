@@ -1,14 +1,9 @@
 //! The cluster before the first record: reached, the host's own topics made, all topics described and checked.
 
-use std::time::Duration;
-
+use crate::app::checks;
 use crate::app::topics::{self, Facts, Need, Role};
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
-use crate::kafka::topics::Topics;
-
-/// How long a broker may take to answer at the start.
-const REACH_WAIT: Duration = Duration::from_secs(20);
 
 /// Makes the topics that belong to the host alone, and asks about all.
 ///
@@ -22,9 +17,8 @@ pub fn prepare(pipeline: &Pipeline) -> Result<Facts, Vec<Fault>> {
 }
 
 fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {
-    let admin = Topics::new(&pipeline.kafka)?;
-    admin.reach(REACH_WAIT)?;
-    let present = admin.describe(&topics::names(pipeline))?;
+    let admin = checks::connect(&pipeline.kafka)?;
+    let present = checks::facts(&admin, pipeline)?;
     let missing = topics::needs(pipeline).into_iter().filter(|need| !present.contains_key(&need.name));
     // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
     let plans: Vec<_> = missing.filter(|need| is_ours(pipeline, need)).map(|need| need.plan(-1)).collect();
@@ -32,7 +26,7 @@ fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {
         return Ok(present);
     }
     admin.create(&plans)?;
-    admin.describe(&topics::names(pipeline))
+    checks::facts(&admin, pipeline)
 }
 
 /// Whether only the host uses a topic, and under the application's prefix: then it makes it by itself.

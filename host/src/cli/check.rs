@@ -45,12 +45,8 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
 fn fitting_topics(prepared: &Prepared) -> Result<Facts, Fault> {
     let cluster = checks::connect(&prepared.pipeline.kafka)?;
     let facts = checks::facts(&cluster, &prepared.pipeline)?;
-    let mut misfits = topics::misfits(&prepared.pipeline, &facts);
-    let last = misfits.pop();
-    for fault in misfits {
-        eprintln!("{}\n", fault.report());
-    }
-    last.map_or(Ok(facts), Err)
+    let misfits = topics::misfits(&prepared.pipeline, &facts);
+    if misfits.is_empty() { Ok(facts) } else { Err(output::all_but_last(misfits)) }
 }
 
 fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> String {

@@ -28,6 +28,15 @@ pub(super) fn print_json(json: &Json) -> Result<(), Fault> {
     print(&format!("{json:#}\n"))
 }
 
+/// Reports all faults but the last, which becomes the command's own.
+pub(super) fn all_but_last(mut faults: Vec<Fault>) -> Fault {
+    let last = faults.pop();
+    for fault in faults {
+        eprintln!("{}\n", fault.report());
+    }
+    last.unwrap_or_else(|| Fault::new(Code::Internal, "something failed without a fault"))
+}
+
 /// Rows of text in columns that are as wide as they must be, the last one as long as it is.
 pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width =

@@ -1,0 +1,31 @@
+//! `gristmill run`: runs a pipeline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::app;
+use crate::app::checks;
+use crate::app::plugins::{self, Compiled};
+use crate::app::shutdown::Shutdown;
+use crate::cli::output;
+use crate::config::env;
+use crate::fault::Fault;
+
+/// Runs a pipeline until it is asked to stop (SIGTERM, SIGINT), then commits what is done. Talks to the broker.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: gristmill run shop.toml\n\n\
+                        Several hosts with the same file share the work; give each its own `[app] state_dir`.")]
+pub(super) struct Options {
+    /// The pipeline file.
+    file: PathBuf,
+}
+
+pub(super) fn run(options: &Options) -> Result<(), Fault> {
+    let shutdown = Shutdown::on_signals()?;
+    let prepared = plugins::prepare(&options.file, &env::process, Compiled::Kept)?;
+    checks::offline(&prepared)?;
+    let components: Vec<_> = prepared.plugins.iter().map(|plugin| Arc::clone(&plugin.component)).collect();
+    app::run(&prepared.pipeline, &components, &shutdown).map_err(output::all_but_last)
+}
