@@ -328,3 +328,6 @@ impl Task {
         self.phase = Phase::Stopped(fault);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! batches of its own: all that was there when the copy was filled before the first record, later changes in turn with
 //! records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
@@ -27,9 +27,9 @@ pub(crate) struct Broadcast {
     feeds: Vec<Feed>,
     tables: Arc<Tables>,
     is_filled: bool,
-    /// Everything in the view has been applied once since the copy was filled. Before that it may have gaps: the view no
-    /// longer has rows that were replaced beyond the copy's position.
-    is_whole: bool,
+    /// What the view held beyond the committed positions when the copy was filled; it comes before any record. Taken out
+    /// at once, because the view forgets what is replaced, and then the copy would have gaps.
+    catch_up: VecDeque<Run>,
     /// A change was taken last: the next turn is for records.
     had_turn: bool,
 }
@@ -55,7 +55,7 @@ impl Broadcast {
         });
         let names = spec.broadcasts().map(|source| source.name.clone()).collect();
         let tables = Arc::new(Tables::new(names));
-        Self { feeds: feeds.collect(), tables, is_filled: false, is_whole: false, had_turn: false }
+        Self { feeds: feeds.collect(), tables, is_filled: false, catch_up: VecDeque::new(), had_turn: false }
     }
 
     /// Starts over from committed positions; the copy is filled when the views have reached them.
@@ -73,6 +73,7 @@ impl Broadcast {
             feed.applied = feed.committed.clone();
         }
         self.is_filled = false;
+        self.catch_up.clear();
     }
 
     /// What was applied is committed now.
@@ -122,7 +123,7 @@ impl Broadcast {
     }
 
     /// Fills the copy, once the views are as far as they must be. False: not yet, and no record may be processed.
-    pub(crate) fn fill(&mut self, views: &Views) -> bool {
+    pub(crate) fn fill(&mut self, views: &Views, bounds: BatchBounds) -> bool {
         if self.is_filled {
             return true;
         }
@@ -130,31 +131,37 @@ impl Broadcast {
             return false;
         }
         let mut tables = Tables::new(self.tables.names.clone());
+        self.catch_up.clear();
         for (table, feed) in self.feeds.iter().enumerate() {
             let Some(view) = read(views, feed.source) else { return false };
             view.rows_before(&feed.committed).for_each(|row| tables.set(table, &row));
+            self.catch_up.extend(feed.all(&view, bounds));
         }
         self.tables = Arc::new(tables);
-        (self.is_filled, self.is_whole) = (true, false);
+        (self.is_filled, self.had_turn) = (true, false);
         true
     }
 
     /// The next changes of one topic, applied to the copy, if it is their turn.
     pub(crate) fn next(&mut self, views: &Views, bounds: BatchBounds) -> Option<Run> {
-        if std::mem::take(&mut self.had_turn) && self.is_whole {
+        if let Some(run) = self.catch_up.pop_front() {
+            self.apply(&run);
+            return Some(run);
+        }
+        if std::mem::take(&mut self.had_turn) {
             return None;
         }
-        let tables = &mut self.tables;
-        let run = self.feeds.iter_mut().enumerate().find_map(|(table, feed)| {
-            let run = feed.next(&*read(views, feed.source)?, bounds)?;
-            // The state that a call borrowed has come back, so this copies nothing.
-            let tables = Arc::make_mut(tables);
-            run.records.iter().for_each(|record| tables.set(table, &record));
-            Some(run)
-        });
-        self.had_turn = run.is_some();
-        self.is_whole |= run.is_none();
-        run
+        let run = self.feeds.iter_mut().find_map(|feed| feed.next(&*read(views, feed.source)?, bounds))?;
+        self.apply(&run);
+        self.had_turn = true;
+        Some(run)
+    }
+
+    fn apply(&mut self, run: &Run) {
+        let Some(table) = self.feeds.iter().position(|feed| feed.source == run.source) else { return };
+        // The state that a call borrowed has come back, so this copies nothing.
+        let tables = Arc::make_mut(&mut self.tables);
+        run.records.iter().for_each(|record| tables.set(table, &record));
     }
 }
 
@@ -171,22 +178,38 @@ impl Feed {
         self.applied.get(&partition).copied().unwrap_or_default()
     }
 
+    /// Everything in the view that is not committed.
+    fn all(&self, view: &View, bounds: BatchBounds) -> Vec<Run> {
+        let partitions = view.positions().map(|(partition, _)| partition);
+        let runs = partitions.flat_map(|partition| {
+            let first = self.run(view, (partition, self.applied(partition)), bounds);
+            std::iter::successors(first, move |run| self.run(view, (partition, run.until), bounds))
+        });
+        runs.collect()
+    }
+
     fn next(&mut self, view: &View, bounds: BatchBounds) -> Option<Run> {
         view.positions().find_map(|(partition, position)| {
-            let from = self.applied(partition);
-            if from >= position {
-                return None;
-            }
-            let records = cut(view.entries_from(partition, from, bounds.records), bounds.bytes);
-            let Some(last) = records.last().map(|record| record.offset().next()) else {
+            let run = self.run(view, (partition, self.applied(partition)), bounds);
+            if run.is_none() && self.applied(partition) < position {
                 // Nothing but control records and records that were replaced since.
                 self.applied.insert(partition, position);
-                return None;
-            };
-            let nothing_behind = view.entries_from(partition, last, 1).is_empty();
-            let until = if nothing_behind { position } else { last };
-            Some(Run::new((self.source, partition), records, until))
+            }
+            run
         })
+    }
+
+    /// What the view holds of a partition from an offset on, within the bounds of a batch.
+    fn run(&self, view: &View, (partition, from): (Partition, Offset), bounds: BatchBounds) -> Option<Run> {
+        let position = view.position(partition);
+        if from >= position {
+            return None;
+        }
+        let records = cut(view.entries_from(partition, from, bounds.records), bounds.bytes);
+        let last = records.last()?.offset().next();
+        let is_all = view.entries_from(partition, last, 1).is_empty();
+        let until = if is_all { position } else { last };
+        Some(Run::new((self.source, partition), records, until))
     }
 }
 

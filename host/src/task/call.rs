@@ -40,10 +40,10 @@ impl Task {
 
     fn next_run(&mut self, around: &Surroundings<'_>) -> Option<Run> {
         if self.runs.is_empty() {
-            if !self.broadcast.fill(around.views) {
+            let bounds = self.spec.batch;
+            if !self.broadcast.fill(around.views, bounds) {
                 return None;
             }
-            let bounds = self.spec.batch;
             let run = self.broadcast.next(around.views, bounds).or_else(|| self.buffer.next());
             let mut run = run.or_else(|| self.broadcast.next(around.views, bounds))?;
             self.culprits.mark(&mut run);

@@ -213,3 +213,6 @@ pub(crate) fn is_too_far_ahead(timestamp: Timestamp, now: Timestamp, ahead_max: 
         timestamp.0.saturating_sub(now.0) > most.saturating_sub(1000).max(0)
     })
 }
+
+#[cfg(test)]
+mod tests;

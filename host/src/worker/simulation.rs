@@ -21,7 +21,7 @@ use crate::memory::Stats;
 use crate::worker::simulation::schedule::run;
 
 /// Seeds of a default run.
-const SEEDS: u64 = 3_000;
+const SEEDS: u64 = 5_000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|value| value.parse().ok())

@@ -1,0 +1,195 @@
+//! A task with two streams, a broadcast table and a plugin that is a closure.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use crate::config::manifest::SourceKind;
+use crate::config::pipeline::{BatchBounds, BoundSource, Limits, Start};
+use crate::fault::Fault;
+use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
+use crate::io::{Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, TopicFacts, Transform};
+use crate::record::{Chunk, Header, Range, Span};
+use crate::task::broadcast::Views;
+use crate::task::effects::Effects;
+use crate::task::spec::{SinkSpec, Spec};
+use crate::task::{Opening, Surroundings, Task, Turn};
+use crate::view::View;
+
+type Answer = dyn Fn(&Batch<'_>, &dyn State) -> Result<Outcome, CallError>;
+
+/// A plugin made of a closure, which counts its instances and calls.
+#[derive(Clone)]
+pub(super) struct Plugin {
+    answer: Rc<Answer>,
+    pub(super) instances: Rc<Cell<usize>>,
+    pub(super) calls: Rc<RefCell<Vec<usize>>>,
+}
+
+impl Transform for Plugin {
+    fn instance(&self, _task: &TaskId) -> Result<Box<dyn Instance>, Fault> {
+        self.instances.set(self.instances.get() + 1);
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Instance for Plugin {
+    fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
+        self.calls.borrow_mut().push(batch.records.len());
+        Answered { answer: (self.answer)(&batch, state.as_ref()), state }
+    }
+}
+
+/// A record that came out.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Out {
+    pub(super) topic: String,
+    pub(super) key: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) timestamp: Option<i64>,
+}
+
+impl Out {
+    pub(super) fn header(&self, name: &str) -> &str {
+        self.headers.iter().rfind(|(own, _)| own == name).map_or("", |(_, value)| value)
+    }
+}
+
+/// A task and what it needs.
+pub(super) struct Bench {
+    pub(super) task: Task,
+    pub(super) plugin: Plugin,
+    pub(super) views: Views,
+    pub(super) spec: Arc<Spec>,
+    pub(super) elapsed: Duration,
+}
+
+pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
+    let source = |index: u32, name: &str, kind| {
+        let (index, start) = (SourceIndex(index), Start::Earliest);
+        Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start })
+    };
+    let sink = |topic: &str, max_bytes, compacted| SinkSpec {
+        topic: topic.into(),
+        facts: TopicFacts { max_bytes, compacted, ..TopicFacts::default() },
+    };
+    Spec {
+        transform: "join".into(),
+        plugin: "join 1.0.0 sha256:00".into(),
+        sources: vec![
+            source(0, "items", SourceKind::Table),
+            source(1, "classes", SourceKind::Broadcast),
+            source(2, "updates", SourceKind::Stream),
+        ],
+        sinks: vec![sink("out", 1_000, false), sink("table", 1_000, true)],
+        dead_letters: sink("dead", dead_letter_bytes, false),
+        limits: Limits { output_bytes: 10_000, output_records: 100, ..Limits::default() },
+        batch,
+        tasks: 4,
+    }
+}
+
+pub(super) fn place(topic: &str) -> TopicPartition {
+    TopicPartition::new(&topic.into(), Partition(0))
+}
+
+impl Bench {
+    /// An open task 0 with a complete, empty view.
+    pub(super) fn new(
+        spec: Spec,
+        answer: impl Fn(&Batch<'_>, &dyn State) -> Result<Outcome, CallError> + 'static,
+    ) -> Self {
+        let spec = Arc::new(spec);
+        let plugin = Plugin { answer: Rc::new(answer), instances: Rc::default(), calls: Rc::default() };
+        let view = View::new([(Partition(0), Offset(0))], &BTreeMap::new());
+        let views = BTreeMap::from([(SourceIndex(1), Arc::new(RwLock::new(view)))]);
+        let id = TaskId { transform: "join".into(), partition: Partition(0) };
+        let task = Task::new(&spec, id);
+        let mut bench = Self { task, plugin, views, spec, elapsed: Duration::ZERO };
+        bench.open("");
+        bench
+    }
+
+    pub(super) fn open(&mut self, note: &str) {
+        let positions = BTreeMap::from([(place("items"), Offset(0)), (place("updates"), Offset(0))]);
+        let broadcasts = crate::task::note::read(note);
+        self.task.close();
+        self.task.open(&Opening { committed: positions.clone(), positions, broadcasts });
+    }
+
+    pub(super) fn class(&self, chunk: &Chunk) {
+        self.views[&SourceIndex(1)].write().unwrap().apply(Partition(0), chunk);
+    }
+
+    pub(super) fn turn(&mut self) -> Turn {
+        let around = Surroundings {
+            transform: &self.plugin,
+            views: &self.views,
+            now: Timestamp(1_000_000),
+            elapsed: self.elapsed,
+        };
+        self.task.turn(&around)
+    }
+
+    /// Turns until there is nothing to do; what came out.
+    pub(super) fn drain(&mut self) -> Vec<Out> {
+        let mut out = Vec::new();
+        loop {
+            match self.turn() {
+                Turn::Idle | Turn::Stopped => return out,
+                Turn::Searching => {}
+                Turn::Made(effects) => out.extend(self.sent(&effects)),
+            }
+        }
+    }
+
+    pub(super) fn sent(&self, effects: &Effects) -> Vec<Out> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut out = Vec::new();
+        let sent: Result<(), ()> = effects.send(&self.spec, (0, Timestamp(1_000_000)), |record| {
+            let header = |header: &Header<'_>| (text(header.name), text(header.value.unwrap_or(b"-")));
+            out.push(Out {
+                topic: record.topic.to_string(),
+                key: record.key.map(text),
+                value: record.value.map(text),
+                headers: record.headers.iter().map(header).collect(),
+                timestamp: record.timestamp.map(|timestamp| timestamp.0),
+            });
+            Ok(())
+        });
+        sent.unwrap();
+        out
+    }
+}
+
+/// Records `(value, timestamp)` at consecutive offsets.
+pub(super) fn chunk(from: i64, records: &[(&str, i64)]) -> Chunk {
+    let mut chunk = Chunk::new();
+    for (offset, (value, timestamp)) in (from..).zip(records) {
+        let headers = [Header::new("h", b"1"), Header { name: b"h", value: None }];
+        let at = (Timestamp(*timestamp), Offset(offset));
+        chunk.push(Some(b"key"), Some(value.as_bytes()), headers, at);
+    }
+    chunk
+}
+
+/// Adds an output of these bytes.
+pub(super) fn output(
+    outcome: &mut Outcome,
+    (sink, cause): (u32, Option<u32>),
+    key: Option<&str>,
+    value: &str,
+) {
+    let mut append = |bytes: &[u8]| {
+        let start = u32::try_from(outcome.bytes.len()).unwrap();
+        outcome.bytes.extend_from_slice(bytes);
+        Span { start, len: u32::try_from(bytes.len()).unwrap() }
+    };
+    let key = key.map(|key| append(key.as_bytes()));
+    let value = Some(append(value.as_bytes()));
+    let (sink, headers) = (SinkIndex(sink), Range::default());
+    outcome.outputs.push(OutputSlot { sink, key, value, headers, timestamp: None, cause });
+}
