@@ -211,6 +211,8 @@ impl Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.rebalances().close();
+        // A revocation that was told and not answered yet would keep the close waiting for ever.
+        self.unassign();
         // SAFETY: the queue and the client are alive, and nobody uses the queue any more. Closing serves the callbacks
         // that remain; it does not leave the group when the member is static.
         let code = unsafe {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use gristmill_host::config::pipeline::BatchBounds;
 use gristmill_host::fault::Code;
 use gristmill_host::id::{Offset, Timestamp};
@@ -238,6 +238,30 @@ fn gives_its_partitions_up_at_once_when_it_leaves() -> Result<()> {
 
     assert_eq!(partitions.len(), 2);
     Ok(())
+}
+
+#[test]
+fn ends_while_the_group_waits_for_a_release() -> Result<()> {
+    let bench = Bench::new("unreleased")?;
+    let topic = bench.topic(2, &[])?;
+    let mut one = bench.member("1", &[&topic])?;
+    assigned(&mut one)?;
+    let mut two = bench.member("2", &[&topic])?;
+    wait::until("a revocation", || {
+        two.poll(Duration::from_millis(20))?;
+        Ok(match one.poll(Duration::from_millis(20))? {
+            Some(Input::Revoked(_)) => Seen::Yes(()),
+            other => Seen::NotYet(format!("{other:?}")),
+        })
+    })?;
+
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(one);
+        done.send(())
+    });
+
+    ended.recv_timeout(Duration::from_secs(30)).context("the source does not end")
 }
 
 #[test]
