@@ -288,6 +288,25 @@ mod tests {
     }
 
     #[test]
+    fn ends_the_process_when_the_cluster_refuses_its_user() {
+        let refused =
+            failure(ErrorCode::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, false, true);
+
+        let TransactionError::Fatal(fault) = classify("x", refused) else { panic!("not fatal") };
+
+        assert_eq!(fault.code(), Code::NotAuthorized);
+    }
+
+    #[test]
+    fn names_the_code_of_a_producer_that_another_one_has_replaced() {
+        let fenced = failure(ErrorCode::RD_KAFKA_RESP_ERR__FENCED, true, false);
+
+        let TransactionError::Fenced(fault) = classify("x", fenced) else { panic!("not fenced") };
+
+        assert_eq!(fault.code(), Code::ProducerReplaced);
+    }
+
+    #[test]
     fn aborts_when_the_group_has_moved_on() {
         let moved_on = failure(ErrorCode::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, false, true);
 
