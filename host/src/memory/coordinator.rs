@@ -53,6 +53,16 @@ impl State {
         epoch
     }
 
+    /// The producer is about to write to a partition: its transaction begins here, if it has not. A producer that is
+    /// fenced learns it when it writes.
+    pub(crate) fn add_partition(&mut self, (id, epoch): (&str, u64), place: &TopicPartition, now: Duration) {
+        let transaction = self.transactions.get_mut(id).filter(|transaction| transaction.epoch == epoch);
+        if let Some(transaction) = transaction {
+            transaction.started.get_or_insert(now);
+            transaction.partitions.insert(place.clone());
+        }
+    }
+
     /// Appends a record in the producer's transaction.
     pub(crate) fn write(
         &mut self,

@@ -142,6 +142,8 @@ impl Sink for MemorySink {
         };
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         let place = TopicPartition::new(record.topic, partition);
+        let (producer, now) = ((self.id.as_str(), self.epoch), self.cluster.clock.elapsed());
+        self.cluster.state.borrow_mut().add_partition(producer, &place, now);
         self.queue.push(Queued { place, content, cause: record.cause, size });
         self.leave(Call::Send, trouble)
     }

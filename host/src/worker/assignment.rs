@@ -1,6 +1,7 @@
 //! Partitions come and go: tasks are opened where everything of theirs is here, and closed before it leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::pipeline::Start;
 use crate::event;
@@ -11,6 +12,10 @@ use crate::task::note::{self, Positions};
 use crate::task::{Opening, Task};
 use crate::worker::Worker;
 use crate::worker::sabotage::{self, Rule};
+
+/// So long a committed position may lie beyond the end of its partition: a broker that has just started may not know yet
+/// how far its log is stable.
+const BEYOND_LONGEST: Duration = Duration::from_secs(10);
 
 impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// The group gave partitions to this worker. Everything slow happens outside of this.
@@ -166,7 +171,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             });
         };
         if (bounds.start..=bounds.stable_end).contains(&committed) {
+            self.beyond_since = None;
             return Ok(committed);
+        }
+        let now = self.ports.clock.elapsed();
+        if committed > bounds.stable_end
+            && now.saturating_sub(*self.beyond_since.get_or_insert(now)) < BEYOND_LONGEST
+        {
+            let message = format!("the committed position {committed} of `{place}` lies beyond its end");
+            return Err(Fault::new(Code::KafkaFailed, message));
         }
         let message = format!("the committed position {committed} of `{place}` lies outside the topic");
         let range = format!("it holds the offsets {} to {}", bounds.start, bounds.stable_end);

@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     PassTheEnd,
     /// A refused record is not sent again.
     RememberCulprits,
+    /// No transaction is open while a culprit is searched for.
+    SearchInQuiet,
     /// `latest` is resolved once.
     SettleFirst,
     /// A fenced process asks the group before it fences others.

@@ -2,10 +2,11 @@
 //!
 //! An item's value is `kind|class|number`; a class's value is a number, or `bad`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 use crate::id::{SinkIndex, SourceIndex, TaskId};
 use crate::io::{
@@ -90,10 +91,8 @@ pub(super) const BELIEVED_BYTES: usize = 1_000;
 pub(super) struct Plugin {
     /// So many calls to come answer `retry`.
     pub(super) retries: Rc<Cell<u32>>,
-    /// Calls that were made.
-    pub(super) calls: Rc<Cell<u32>>,
-    /// Records of the largest call.
-    pub(super) largest: Rc<Cell<usize>>,
+    /// A call that traps moves this clock.
+    pub(super) slow_trap: Rc<RefCell<Option<(Clock, Duration)>>>,
 }
 
 impl Transform for Plugin {
@@ -110,14 +109,16 @@ struct Running {
 impl Instance for Running {
     fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
         assert!(!self.has_failed, "an instance was called again after its call was dropped");
-        self.plugin.calls.set(self.plugin.calls.get() + 1);
-        self.plugin.largest.set(self.plugin.largest.get().max(batch.records.len()));
         let answer = if self.plugin.retries.get() > 0 {
             self.plugin.retries.set(self.plugin.retries.get() - 1);
             Err(CallError::Retry("not now".into()))
         } else {
             self.answer(&batch, state.as_ref())
         };
+        if let (Err(CallError::Trap { .. }), Some((clock, by))) = (&answer, &*self.plugin.slow_trap.borrow())
+        {
+            clock.advance(*by);
+        }
         self.has_failed = answer.as_ref().map_or(true, |outcome| !outcome.rejected.is_empty());
         Answered { answer, state }
     }
@@ -200,5 +201,5 @@ fn reject(outcome: &mut Outcome, index: u32, code: &str) {
 
 /// The code of a fault that ends a process in the simulation, if it is one that may happen there.
 pub(super) fn is_expected(fault: &Fault) -> bool {
-    matches!(fault.code(), Code::Internal | Code::InstanceInUse)
+    matches!(fault.code(), Code::Internal | Code::InstanceInUse | Code::PositionLost)
 }

@@ -40,6 +40,13 @@ noticed! {
 }
 
 #[test]
+fn notices_a_search_in_an_open_transaction() {
+    let problem = found(Rule::SearchInQuiet, || scenarios::poison_batch().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}
+
+#[test]
 fn notices_that_latest_is_resolved_twice() {
     let problem = found(Rule::SettleFirst, || scenarios::idle_task_at_latest().err());
 
