@@ -13,10 +13,10 @@ use crate::cli::demo::corpus::Corpus;
 use crate::cli::demo::story::Story;
 use crate::fault::{Code, Fault};
 
-/// Shows the whole system: suppliers, classes, the host, a kill -9 in the middle, and a check of every record. Talks to
-/// nothing: it brings its own broker.
+/// Shows the whole system: suppliers, classes, the host, a kill -9 in the middle, and a check of every record.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: gristmill demo --items 50000 --keep")]
+#[command(after_help = "Talks to: nothing; it brings its own broker\n\
+                        Example:  gristmill demo --items 50000 --keep")]
 pub(super) struct Options {
     /// How many item updates the suppliers send.
     #[arg(long, value_name = "N", default_value_t = 20_000)]

@@ -13,9 +13,10 @@ use crate::cli::output;
 use crate::config::env;
 use crate::fault::Fault;
 
-/// Runs a pipeline until it is asked to stop (SIGTERM, SIGINT), then commits what is done. Talks to the broker.
+/// Runs a pipeline until it is asked to stop (SIGTERM, SIGINT), then commits what is done.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: gristmill run shop.toml\n\n\
+#[command(after_help = "Talks to: the broker\n\
+                        Example:  gristmill run shop.toml\n\n\
                         Several hosts with the same file share the work; give each its own `[app] state_dir`.")]
 pub(super) struct Options {
     /// The pipeline file.
