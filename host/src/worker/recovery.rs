@@ -42,6 +42,27 @@ enum Producer {
     Unneeded,
 }
 
+/// Why a producer is replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
+    /// The outcome of a transaction is not known, or the producer is of no use any more.
+    Unknown,
+    /// Another one has its id.
+    Fenced,
+    /// The coordinator gave its transaction up.
+    TimedOut,
+}
+
+impl Why {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "replace",
+            Self::Fenced => "fenced",
+            Self::TimedOut => "timeout",
+        }
+    }
+}
+
 impl Default for Recovery {
     fn default() -> Self {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
@@ -76,7 +97,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 if sabotage::breaks(Rule::ReplaceWhenUnknown) {
                     return self.abort_and_rewind();
                 }
-                self.replace_later("replace", &fault);
+                self.replace_later(Why::Unknown, &fault);
                 Ok(())
             }
             TransactionError::Abort(fault) => self.give_up(&fault, step),
@@ -95,7 +116,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn give_up(&mut self, fault: &Fault, step: Step) -> Result<(), Fault> {
         if step == Step::Commit {
             // A repeated request to commit could hit the next transaction of this producer, so there is none.
-            self.replace_later("replace", fault);
+            self.replace_later(Why::Unknown, fault);
             return Ok(());
         }
         event::TransactionFailed { transform: &self.spec.transform, next: "abort", fault }.emit();
@@ -133,7 +154,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             TransactionError::Fenced(fault) => return self.fenced(&fault, self.is_too_old()),
             TransactionError::Abort(fault)
             | TransactionError::Replace(fault)
-            | TransactionError::Refused { fault, .. } => self.replace_later("replace", &fault),
+            | TransactionError::Refused { fault, .. } => self.replace_later(Why::Unknown, &fault),
         }
         Ok(())
     }
@@ -169,7 +190,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// Another producer has our transactional id, or the coordinator gave the transaction up.
     fn fenced(&mut self, fault: &Fault, is_too_old: bool) -> Result<(), Fault> {
         if is_too_old {
-            self.replace_later("timeout", fault);
+            self.replace_later(Why::TimedOut, fault);
             return Ok(());
         }
         let now = self.ports.clock.elapsed();
@@ -181,22 +202,23 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 format!("another process runs `{}` under the same instance name", self.spec.transform);
             return Err(Fault::new(Code::InstanceInUse, message).because(fault.to_string()));
         }
-        self.replace_later("fenced", fault);
-        if !sabotage::breaks(Rule::WaitAfterFence) {
-            // A process that was replaced learns it from the group within this time, and must not fence its successor.
-            let pause = self.settings.heartbeat_interval.saturating_mul(2);
-            self.recovery.producer = Producer::Due(now.saturating_add(pause));
-        }
+        self.replace_later(Why::Fenced, fault);
         Ok(())
     }
 
     /// Only Kafka knows what is committed: the tasks are closed, and opened again when there is a new producer.
-    fn replace_later(&mut self, next: &'static str, fault: &Fault) {
-        event::TransactionFailed { transform: &self.spec.transform, next, fault }.emit();
+    fn replace_later(&mut self, why: Why, fault: &Fault) {
+        event::TransactionFailed { transform: &self.spec.transform, next: why.as_str(), fault }.emit();
+        let may_be_replaced = why != Why::Unknown || self.is_too_old();
         self.transaction.clear();
         self.tasks.values_mut().for_each(Task::close);
-        let at = self.ports.clock.elapsed().saturating_add(self.recovery.backoff.failed());
-        self.recovery.producer = Producer::Due(at);
+        let mut pause = self.recovery.backoff.failed();
+        if may_be_replaced && !sabotage::breaks(Rule::WaitAfterFence) {
+            // A process that stood still or was fenced may have a successor under its name. It learns that from the group
+            // within this time, and must not fence it.
+            pause = pause.max(self.settings.heartbeat_interval.saturating_mul(2));
+        }
+        self.recovery.producer = Producer::Due(self.ports.clock.elapsed().saturating_add(pause));
     }
 
     /// Replaces the producer when it is time. False: there is none to work with.
@@ -222,7 +244,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 TransactionError::Abort(fault)
                 | TransactionError::Replace(fault)
                 | TransactionError::Refused { fault, .. },
-            ) => self.replace_later("replace", &fault),
+            ) => self.replace_later(Why::Unknown, &fault),
         }
         Ok(self.is_ready())
     }

@@ -1,6 +1,7 @@
 //! Breaks one rule after the other and expects the simulation to notice: that is how the simulation is tested.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::worker::sabotage::{BROKEN, Rule};
 use crate::worker::simulation::{scenarios, schedule};
@@ -55,7 +56,9 @@ fn notices_that_latest_is_resolved_twice() {
 
 #[test]
 fn notices_that_a_zombie_fences_its_successor() {
-    let problem = found(Rule::WaitAfterFence, || scenarios::zombie_with_the_same_ids().err());
+    for sleep in [Duration::ZERO, Duration::from_secs(30)] {
+        let problem = found(Rule::WaitAfterFence, || scenarios::zombie_with_the_same_ids(sleep).err());
 
-    assert!(problem.is_some(), "nobody noticed");
+        assert!(problem.is_some(), "nobody noticed after {sleep:?}");
+    }
 }

@@ -70,19 +70,23 @@ fn poison_batch_is_searched_without_an_open_transaction_and_others_go_on() {
     poison_batch().unwrap();
 }
 
-pub(super) fn zombie_with_the_same_ids() -> Result<(), String> {
+/// A process stands still so long just before it commits, while another one is started under its name.
+pub(super) fn zombie_with_the_same_ids(sleep: Duration) -> Result<(), String> {
     let world = World::new(2, Setup::default());
     let places = world.sources();
     let zombie = world.start("a");
     turns(&world, &zombie, 10);
     places.iter().for_each(|place| world.produce_many(place, Kind::Plain, 5));
-    // The zombie stands still just before it commits; its successor takes over in the meantime.
     let hit = Rc::new(Cell::new(false));
     let seen = Rc::clone(&hit);
     *world.plan.borrow_mut() = Some(Box::new(move |world, _, call| {
         if call == Call::SendOffsets && !seen.replace(true) {
             let successor = world.start("a");
             turns(world, &successor, 20);
+            for _ in 0..sleep.as_secs() {
+                world.clock.advance(Duration::from_secs(1));
+                turns(world, &successor, 1);
+            }
         }
         Trouble::None
     }));
@@ -112,7 +116,12 @@ pub(super) fn zombie_with_the_same_ids() -> Result<(), String> {
 
 #[test]
 fn zombie_with_the_same_ids_ends_and_leaves_its_successor_alone() {
-    zombie_with_the_same_ids().unwrap();
+    zombie_with_the_same_ids(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn zombie_that_slept_past_every_time_out_leaves_its_successor_alone() {
+    zombie_with_the_same_ids(Duration::from_secs(30)).unwrap();
 }
 
 pub(super) fn idle_task_at_latest() -> Result<(), String> {
