@@ -10,7 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
@@ -160,6 +160,20 @@ impl Client {
         Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
+    /// Alters one setting of a topic and waits until the broker knows of it.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn alter(&self, topic: &str, key: &str, value: &str) -> Result<()> {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(key, value);
+        for result in block_on(self.admin()?.alter_configs([&change], &options()))? {
+            result.map_err(|(_, code)| anyhow!("cannot alter topic `{topic}`: {code}"))?;
+        }
+        wait::until_equal("the altered setting", &Some(value.to_owned()), || {
+            Ok(self.settings(topic)?.remove(key))
+        })
+    }
+
     /// A producer without transactions, unless a property says otherwise.
     ///
     /// # Errors
@@ -229,8 +243,16 @@ impl Client {
     /// # Errors
     /// When the broker does not answer.
     pub fn watermarks(&self, topic: &str, partition: i32, isolation: Isolation) -> Result<(i64, i64)> {
-        let consumer = self.consumer("watermarks", &[("isolation.level", isolation.name())])?;
-        Ok(consumer.fetch_watermarks(topic, partition, REQUEST)?)
+        watermarks(&self.consumer("watermarks", &[("isolation.level", isolation.name())])?, topic, partition)
+    }
+
+    /// A client that is asked for ends often.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn ends(&self) -> Result<Ends> {
+        let of = |isolation: Isolation| self.consumer("ends", &[("isolation.level", isolation.name())]);
+        Ok(Ends { committed: of(Isolation::Committed)?, uncommitted: of(Isolation::Uncommitted)? })
     }
 
     /// The offsets that a group has committed, by partition; partitions without one are missing.
@@ -242,13 +264,54 @@ impl Client {
         let consumer = self.consumer(group, &[("isolation.level", "read_committed")])?;
         let mut asked = TopicPartitionList::new();
         asked.add_partition_range(topic, 0, self.partitions(topic)? - 1);
-        let answer = consumer.committed_offsets(asked, REQUEST)?;
+        let answer = wait::until("an answer about a group's offsets", || {
+            Ok(match consumer.committed_offsets(asked.clone(), REQUEST) {
+                Ok(answer) => Seen::Yes(answer),
+                Err(error) => Seen::NotYet(error.to_string()),
+            })
+        })?;
         let found = answer.elements();
         Ok(found
             .iter()
             .filter_map(|e| Some((e.partition(), e.offset().to_raw().filter(|o| *o >= 0)?)))
             .collect())
     }
+}
+
+/// Tells the ends of partitions, for as long as it lives.
+pub struct Ends {
+    committed: BaseConsumer,
+    uncommitted: BaseConsumer,
+}
+
+impl fmt::Debug for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ends")
+    }
+}
+
+impl Ends {
+    /// The end of a partition, as that isolation level sees it.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn end(&self, topic: &str, partition: i32, isolation: Isolation) -> Result<i64> {
+        let consumer = match isolation {
+            Isolation::Committed => &self.committed,
+            Isolation::Uncommitted => &self.uncommitted,
+        };
+        Ok(watermarks(consumer, topic, partition)?.1)
+    }
+}
+
+/// Asks for watermarks until there is an answer: while a broker restarts there is none.
+fn watermarks(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    wait::until("an answer about a partition's ends", || {
+        Ok(match consumer.fetch_watermarks(topic, partition, REQUEST) {
+            Ok(ends) => Seen::Yes(ends),
+            Err(error) => Seen::NotYet(error.to_string()),
+        })
+    })
 }
 
 /// Options of an admin request.

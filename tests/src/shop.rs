@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 
 use crate::checker::{Model, Observation};
-use crate::client::{Client, Isolation, Producer, unique};
+use crate::client::{Client, Ends, Isolation, Producer, unique};
 use crate::host;
 use crate::process::Process;
 use crate::rundir;
@@ -31,6 +31,7 @@ pub struct Shop {
     pub classes: String,
     /// The topic of the enriched items.
     pub enriched: String,
+    ends: Ends,
     dir: PathBuf,
     partitions: i32,
     /// More transforms, as text for the pipeline file.
@@ -56,7 +57,8 @@ impl Shop {
         client.create_topic(&enriched, partitions, &kept)?;
         let dir = rundir::make(&app)?;
         let (more, settings) = (String::new(), String::new());
-        let shop = Self { client, app, items, classes, enriched, dir, partitions, more, settings };
+        let ends = client.ends()?;
+        let shop = Self { client, ends, app, items, classes, enriched, dir, partitions, more, settings };
         let producer = shop.producer()?;
         for n in 0..workload::CLASSES {
             let (key, value) = workload::class(n);
@@ -168,7 +170,9 @@ impl Shop {
     }
 
     fn end(&self, topic: &str, isolation: Isolation) -> Result<i64> {
-        (0..self.partitions).map(|p| Ok(self.client.watermarks(topic, p, isolation)?.1)).sum()
+        let partitions =
+            if *topic == self.dead_letters() { self.client.partitions(topic)? } else { self.partitions };
+        (0..partitions).map(|partition| self.ends.end(topic, partition, isolation)).sum()
     }
 
     /// Waits until no transaction of the sink and the dead letters is open.

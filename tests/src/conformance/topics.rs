@@ -1,7 +1,7 @@
 //! Topics: making, describing, growing and deleting them.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use rdkafka::admin::{AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{NewPartitions, NewTopic, TopicReplication};
 use rdkafka::consumer::Consumer;
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -100,14 +100,7 @@ pub fn says_that_a_topic_does_not_exist(client: &Client) -> Result<()> {
 pub fn alters_a_setting(client: &Client) -> Result<()> {
     let topic = client.topic("altered", 1, &[("cleanup.policy", "compact")])?;
 
-    let change = AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("cleanup.policy", "delete");
-    block_on(client.admin()?.alter_configs([&change], &options()))?
-        .into_iter()
-        .try_for_each(|result| result.map(|_| ()).map_err(|(_, code)| anyhow!("{code}")))?;
-
-    wait::until_equal("the altered setting", &Some("delete".to_owned()), || {
-        Ok(client.settings(&topic)?.get("cleanup.policy").cloned())
-    })
+    client.alter(&topic, "cleanup.policy", "delete")
 }
 
 pub fn names_the_cluster(client: &Client) -> Result<()> {

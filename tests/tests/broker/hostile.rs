@@ -14,10 +14,10 @@ const ATTACKS: &[(&str, &str)] = &[
     ("panic with last words", "trap"),
     ("trap", "trap"),
     ("loop", "timeout"),
-    ("memory", "trap"),
+    ("memory", "memory_limit"),
     ("stack", "trap"),
     ("outputs 10000000", ""),
-    ("bytes 100000000", ""),
+    ("bytes 100000000", "memory_limit"),
     ("header gristmill-after", ""),
     ("reject told-so", "told-so"),
 ];

@@ -15,7 +15,8 @@ use rdkafka::consumer::Consumer;
 fn survives_a_zombie_that_wakes_beside_its_successor() -> Result<()> {
     let _alone = shop::alone();
     let seed = workload::seed();
-    let shop = Shop::new(Apache::shared()?.client(), 4)?;
+    // Long transactions: the zombie is to be stopped in the middle of one.
+    let shop = Shop::new(Apache::shared()?.client(), 4)?.with_settings("commit_interval = \"2s\"");
     shop.prepare()?;
     let (producer, mut items) = (shop.producer()?, Items::new(seed, 2_000));
     let mut zombie = shop.start("a")?;
