@@ -5,4 +5,5 @@ mod offline {
     mod commands;
     mod conformance;
     mod cuts;
+    mod plugin;
 }

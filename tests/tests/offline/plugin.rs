@@ -1,0 +1,14 @@
+//! The plugin runtime, with real components: what it accepts, what a guest can do, and what it cannot.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "these helpers are only called by tests"
+)]
+
+mod cache;
+mod calls;
+mod limits;
+mod load;
+mod stage;
