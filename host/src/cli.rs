@@ -10,6 +10,7 @@ mod broker;
 mod check;
 mod cluster;
 mod demo;
+mod dev;
 mod exit;
 mod explain;
 mod init;
@@ -41,6 +42,7 @@ enum Command {
     Check(check::Options),
     Topics(topics::Options),
     Run(run::Options),
+    Dev(dev::Options),
     Broker(broker::Options),
     Produce(produce::Options),
     Tail(tail::Options),
@@ -51,7 +53,7 @@ enum Command {
 impl Command {
     /// Whether it works until it is stopped, and so tells the log what it is doing.
     fn is_service(&self) -> bool {
-        matches!(self, Self::Run(_) | Self::Broker(_))
+        matches!(self, Self::Run(_) | Self::Dev(_) | Self::Broker(_))
     }
 
     fn run(self) -> Result<(), Fault> {
@@ -61,6 +63,7 @@ impl Command {
             Self::Check(options) => check::run(&options),
             Self::Topics(options) => topics::run(&options),
             Self::Run(options) => run::run(&options),
+            Self::Dev(options) => dev::run(&options),
             Self::Broker(options) => broker::run(&options),
             Self::Produce(options) => produce::run(&options),
             Self::Tail(options) => tail::run(&options),

@@ -13,7 +13,7 @@ use crate::cli::demo::corpus::Corpus;
 use crate::cli::demo::story::Story;
 use crate::fault::{Code, Fault};
 
-/// Shows the whole system: suppliers, classes, the host, a kill -9 in the middle, and a check of every record.
+/// Shows the whole system: suppliers, classes, a host that is killed in the middle, a check of every record.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: nothing; it brings its own broker\n\
                         Example:  gristmill demo --items 50000 --keep")]

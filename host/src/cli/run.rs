@@ -13,11 +13,12 @@ use crate::cli::output;
 use crate::config::env;
 use crate::fault::Fault;
 
-/// Runs a pipeline until it is asked to stop (SIGTERM, SIGINT), then commits what is done.
+/// Runs a pipeline until SIGTERM or SIGINT, then commits what is done.
+///
+/// Several hosts with the same file share the work; give each its own `[app] state_dir`.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: the broker\n\
-                        Example:  gristmill run shop.toml\n\n\
-                        Several hosts with the same file share the work; give each its own `[app] state_dir`.")]
+                        Example:  gristmill run shop.toml")]
 pub(super) struct Options {
     /// The pipeline file.
     file: PathBuf,

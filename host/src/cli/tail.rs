@@ -73,13 +73,27 @@ fn line(options: &Options, place: &TopicPartition, record: &RecordRef<'_>) -> St
     if options.json {
         return format!("{}\n", as_json(place, record));
     }
+    plain(place, record, if options.headers { Headers::Shown } else { Headers::Hidden })
+}
+
+/// Whether the headers of a record are of interest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Headers {
+    /// A line for each.
+    Shown,
+    /// None.
+    Hidden,
+}
+
+/// A record as people read it: where it lies, its key, its value, and its headers on lines of their own.
+pub(super) fn plain(place: &TopicPartition, record: &RecordRef<'_>, headers: Headers) -> String {
     let part = |bytes: Option<&[u8]>, none: &str| match bytes {
         Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         None => none.to_owned(),
     };
     let (key, value) = (part(record.key(), "(no key)"), part(record.value(), "(tombstone)"));
     let mut text = format!("{}@{}\t{key}\t{value}\n", place.partition, record.offset());
-    if options.headers {
+    if headers == Headers::Shown {
         for header in record.headers() {
             let (name, value) = (part(Some(header.name), ""), part(header.value, "(null)"));
             text.push_str(&format!("\t{name}: {value}\n"));

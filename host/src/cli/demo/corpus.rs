@@ -62,7 +62,7 @@ impl Corpus {
             "name": format!("Item {number}"),
             "price": { "amount": self.dice(number, 3) % 100_000, "currency": "EUR" },
             "deliveryClass": self.classes_of(number),
-            "online": self.dice(number, 4) % 10 != 0,
+            "online": !self.dice(number, 4).is_multiple_of(10),
             "description": "made of oak, oiled by hand, ".repeat(5),
         });
         item.to_string().into_bytes()

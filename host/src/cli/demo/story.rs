@@ -1,5 +1,6 @@
 //! The demo's story: what happens, in which order, and what is told about it.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Story {
             .topic("shop.delivery-time.dead-letters", PARTITIONS)
             .start()
             .map_err(|error| cannot(error.into()))?;
-        let kafka = Kafka { brokers: broker.bootstrap().to_string(), client: Default::default() };
+        let kafka = Kafka { brokers: broker.bootstrap(), client: BTreeMap::new() };
         let pace = Duration::from_secs(1) / rate;
         say(&format!("an embedded broker listens on {}; its topics are made", kafka.brokers))?;
         Ok(Self { corpus, pace, clock: Clock::system(), broker, kafka, dir })
