@@ -167,6 +167,25 @@ impl TaskStopped<'_> {
     }
 }
 
+/// A Kafka client met trouble that it gets over by itself.
+#[derive(Debug)]
+pub struct ClientWarned<'a> {
+    /// What such lines have in common.
+    pub kind: &'a str,
+    /// The client's words.
+    pub line: &'a str,
+    /// How many lines of this kind were held back since the last one.
+    pub held_back: usize,
+}
+
+impl ClientWarned<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(kind = self.kind, held_back = self.held_back, "librdkafka: {}", self.line);
+        registry().add("gristmill_client_warnings_total", &[("kind", self.kind)], 1 + self.held_back);
+    }
+}
+
 /// A transform runs: its workers join their group.
 #[derive(Debug)]
 pub struct TransformStarted<'a> {

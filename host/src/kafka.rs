@@ -14,6 +14,7 @@
 
 pub mod broadcast;
 pub mod client;
+mod client_log;
 mod consumer;
 mod error;
 mod fetched;

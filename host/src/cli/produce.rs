@@ -5,7 +5,10 @@ use std::io::{self, BufRead};
 use clap::Args;
 use serde::Deserialize;
 
+use crate::app::checks;
 use crate::cli::cluster::Cluster;
+use crate::config::document;
+use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::{Timestamp, TopicName};
 use crate::io::{CauseId, Outgoing};
@@ -49,8 +52,10 @@ struct Line {
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
-    let mut producer = PlainProducer::open(&options.cluster.kafka()?)?;
+    let kafka = options.cluster.kafka()?;
     let topic = TopicName::new(&options.topic);
+    expect_topic(&kafka, &topic)?;
+    let mut producer = PlainProducer::open(&kafka)?;
     let mut count = 0_u64;
     for (number, line) in (1..).zip(io::stdin().lock().lines()) {
         let line = line.map_err(|error| unreadable(number, error))?;
@@ -62,6 +67,20 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
     producer.flush()?;
     eprintln!("records put into `{topic}`: {count}");
     Ok(())
+}
+
+/// Asks for the topic first: a producer would wait a minute for it to appear.
+fn expect_topic(kafka: &Kafka, topic: &TopicName) -> Result<(), Fault> {
+    let known = checks::connect(kafka)?.list()?;
+    if known.contains(topic) {
+        return Ok(());
+    }
+    let names: Vec<_> = known.iter().map(TopicName::as_str).collect();
+    let hint = match document::nearest(topic.as_str(), &names) {
+        hint if hint.starts_with("did you mean") => hint,
+        _ => "`gristmill topics FILE --create` makes the topics of a pipeline".to_owned(),
+    };
+    Err(Fault::new(Code::TopicMissing, format!("topic `{topic}` does not exist")).hint(hint))
 }
 
 fn unreadable(number: u64, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Fault {

@@ -1,17 +1,16 @@
 //! Settings of Kafka clients: the operator's options, the host's defaults over librdkafka's, and the keys it owns.
 
-use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::bindings::*;
+use rdkafka::bindings::rd_kafka_conf_res_t;
 use rdkafka::config::{NativeClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 
 use crate::config::client;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
-use crate::kafka::native::text;
+use crate::kafka::client_log;
 
 /// How long a transaction may stay open before its coordinator aborts it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(15);
@@ -162,37 +161,8 @@ pub(super) fn native(config: &ClientConfig) -> Result<NativeClientConfig, Fault>
     let native = config.create_native_config().map_err(|error| {
         Fault::new(Code::ClientKeyUnknown, "the client options do not fit").because(error)
     })?;
-    // SAFETY: the configuration is alive, and the callbacks are functions of this program.
-    unsafe {
-        rd_kafka_conf_set_log_cb(native.ptr(), Some(on_log));
-        rd_kafka_conf_set_error_cb(native.ptr(), Some(on_error));
-    }
+    client_log::attach(&native);
     Ok(native)
-}
-
-/// librdkafka's lines speak of connections that break and heal: odd, recovered, so warnings at most.
-unsafe extern "C" fn on_log(
-    _client: *const rd_kafka_t,
-    level: c_int,
-    facility: *const c_char,
-    line: *const c_char,
-) {
-    // SAFETY: librdkafka gives two C strings that live while the call lasts.
-    let (facility, line) = unsafe { (text(facility), text(line)) };
-    // Each client warns of options that are meant for the other kind of client; `[kafka.client]` serves both.
-    match level {
-        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
-        ..=4 => tracing::warn!(target: "librdkafka", facility, "{line}"),
-        5 | 6 => tracing::debug!(target: "librdkafka", facility, "{line}"),
-        _ => tracing::trace!(target: "librdkafka", facility, "{line}"),
-    }
-}
-
-/// Errors of the whole client, such as all brokers being down; it goes on by itself.
-unsafe extern "C" fn on_error(_client: *mut rd_kafka_t, code: c_int, reason: *const c_char, _: *mut c_void) {
-    // SAFETY: librdkafka gives a C string that lives while the call lasts.
-    let reason = unsafe { text(reason) };
-    tracing::warn!(target: "librdkafka", code, "{reason}");
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::fault::{Code, Fault};
 use crate::id::{Offset, Partition, TopicName, TopicPartition};
 use crate::io::Bounds;
 use crate::kafka::client::native;
+use crate::kafka::client_log;
 use crate::kafka::error;
 use crate::kafka::native::{ErrorCode, Failure, Message, PartitionList, c_string, fatal, text};
 use crate::kafka::rebalance::{Rebalances, on_rebalance, unassign};
@@ -197,7 +198,7 @@ impl Consumer {
         }
         let failure = Failure { message: message.error_text(), ..Failure::of(message.code()) };
         if error::is_passing(failure.code) {
-            tracing::warn!(target: "librdkafka", "{failure}");
+            client_log::warn("consumer", &failure.to_string());
             return None;
         }
         let what = match message.topic() {
