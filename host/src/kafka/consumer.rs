@@ -81,10 +81,12 @@ impl Consumer {
     pub(super) fn poll(&mut self, wait: Duration, messages: &mut Vec<Message>) {
         self.take(messages);
         if messages.is_empty() && !wait.is_zero() && !self.rebalances().is_waiting() {
+            self.rebalances().yield_polls(true);
             // SAFETY: the client is alive; the message is ours and dropped before the consumer by its owner.
             messages.extend(unsafe {
                 Message::take(rd_kafka_consumer_poll(self.client.native_ptr(), millis(wait)))
             });
+            self.rebalances().yield_polls(false);
             if !messages.is_empty() {
                 self.take(messages);
             }
@@ -191,10 +193,26 @@ impl Consumer {
         Membership::take(unsafe { rd_kafka_consumer_group_metadata(self.client.native_ptr()) })
     }
 
+    /// The fault that ended the client, if one did.
+    pub(super) fn fatal_fault(&self) -> Option<Fault> {
+        let what = "the group does not take this process any more";
+        fatal(&self.client).map(|failure| error::fault(what, failure))
+    }
+
+    /// The ids of the members of a group, as its coordinator knows them.
+    pub(super) fn members(&self, group: &str) -> Result<Vec<String>, Fault> {
+        let groups = self.client.fetch_group_list(Some(group), REQUEST_TIMEOUT).map_err(|error| {
+            Fault::new(Code::KafkaFailed, format!("cannot list the members of group `{group}`"))
+                .because(error)
+        })?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|member| member.id().to_owned()).collect())
+    }
+
     /// The fault of a message that is an error; none when the client gets over it.
     pub(super) fn fault(&self, message: &Message) -> Option<Fault> {
-        if let Some(failure) = fatal(&self.client) {
-            return Some(error::fault("the group does not take this process any more", failure));
+        if let Some(fault) = self.fatal_fault() {
+            return Some(fault);
         }
         let failure = Failure { message: message.error_text(), ..Failure::of(message.code()) };
         if error::is_passing(failure.code) {
@@ -269,6 +287,11 @@ impl Membership {
             (generation, text(rd_kafka_consumer_group_metadata_member_id(owner.0)))
         };
         (generation >= 0 && !member.is_empty()).then_some(Self { metadata: owner, generation, member })
+    }
+
+    /// The member id that the coordinator gave.
+    pub(super) fn member(&self) -> &str {
+        &self.member
     }
 
     pub(super) fn as_ptr(&self) -> *const rd_kafka_consumer_group_metadata_t {

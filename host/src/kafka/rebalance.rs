@@ -33,6 +33,9 @@ pub(super) struct Rebalances {
     queue: Mutex<VecDeque<Rebalance>>,
     /// Nobody will act on decisions any more: the callback does it.
     closing: AtomicBool,
+    /// Whether the poll under way should return at once when the group decides something. Never for batches: there
+    /// librdkafka would drop the message that comes next.
+    is_yielding: AtomicBool,
 }
 
 impl ClientContext for Rebalances {}
@@ -51,6 +54,11 @@ impl Rebalances {
     /// From now on the callback gives partitions back by itself.
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether a decision ends the poll that is under way.
+    pub(super) fn yield_polls(&self, yields: bool) {
+        self.is_yielding.store(yields, Ordering::SeqCst);
     }
 
     fn push(&self, event: Rebalance) {
@@ -85,8 +93,10 @@ pub(super) unsafe extern "C" fn on_rebalance(
         }
         _ => unassign(client),
     }
-    // SAFETY: as above. The poll that serves this callback returns at once, so that the worker sees the event.
-    unsafe { rd_kafka_yield(client) };
+    if rebalances.is_yielding.load(Ordering::SeqCst) {
+        // SAFETY: as above. The poll that serves this callback returns, so that the worker sees the event.
+        unsafe { rd_kafka_yield(client) };
+    }
 }
 
 /// Takes an assignment: at offset 0, which is never read from, and paused.

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
+
 use crate::clock::Clock;
 use crate::config::pipeline::{BatchBounds, Deployment, Kafka};
 use crate::fault::{Code, Fault};
@@ -19,6 +21,9 @@ use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::native::{ErrorCode, Failure, Message};
 use crate::kafka::rebalance::Rebalance;
 
+/// How long a UUID is as text.
+const UUID_LEN: usize = 36;
+
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,6 +35,7 @@ const LEAVE_STEP: Duration = Duration::from_millis(20);
 /// Dropping it keeps its place in the group until its session ends, so that a restart gets the same partitions without
 /// a rebalance; [`KafkaSource::leave`] gives the place up.
 pub struct KafkaSource {
+    place: Place,
     consumer: Consumer,
     fetched: Fetched,
     messages: Vec<Message>,
@@ -37,6 +43,35 @@ pub struct KafkaSource {
     is_releasing: bool,
     /// A fault that came beside records or a decision of the group; told after them.
     failed: Option<Fault>,
+}
+
+/// What makes a member: the same again after an error that ended its client.
+struct Place {
+    config: ClientConfig,
+    group: String,
+    worker: String,
+    topics: Vec<TopicName>,
+    /// The id that the coordinator gave to the member last.
+    member: Option<String>,
+}
+
+impl Place {
+    fn open(&self) -> Result<Consumer, Fault> {
+        let consumer = Consumer::open(&self.config)?;
+        let what = |failure| error::fault(format!("cannot join the group `{}`", self.group), failure);
+        consumer.subscribe(&self.topics).map_err(what)?;
+        Ok(consumer)
+    }
+
+    /// Whether one of these members is another process under this worker's name. The coordinator makes the id of a
+    /// static member from its name and a UUID.
+    fn is_taken(&self, members: &[String]) -> bool {
+        let has_our_name = |id: &&String| {
+            let rest = id.strip_prefix(&self.worker).and_then(|rest| rest.strip_prefix('-'));
+            rest.is_some_and(|rest| rest.len() == UUID_LEN)
+        };
+        members.iter().filter(has_our_name).any(|id| Some(id) != self.member.as_ref())
+    }
 }
 
 impl KafkaSource {
@@ -61,12 +96,16 @@ impl KafkaSource {
         topics: &[TopicName],
         batch: BatchBounds,
     ) -> Result<Self, Fault> {
-        let consumer = Consumer::open(&client::member(kafka, group, worker_id))?;
-        consumer
-            .subscribe(topics)
-            .map_err(|failure| error::fault(format!("cannot join the group `{group}`"), failure))?;
+        let place = Place {
+            config: client::member(kafka, group, worker_id),
+            group: group.to_owned(),
+            worker: worker_id.to_owned(),
+            topics: topics.to_vec(),
+            member: None,
+        };
+        let consumer = place.open()?;
         let fetched = Fetched::new(batch);
-        Ok(Self { consumer, fetched, messages: Vec::new(), is_releasing: false, failed: None })
+        Ok(Self { place, consumer, fetched, messages: Vec::new(), is_releasing: false, failed: None })
     }
 
     /// Leaves the group, so that others get the partitions at once. What is not committed is dropped.
@@ -89,6 +128,8 @@ impl KafkaSource {
     fn decided(&mut self, decision: Rebalance) -> Input {
         match decision {
             Rebalance::Assigned(partitions) => {
+                self.place.member =
+                    self.consumer.membership().map(|membership| membership.member().to_owned());
                 self.fetched.partitions.extend(partitions.iter().cloned().map(Owned::assigned));
                 Input::Assigned(partitions)
             }
@@ -128,6 +169,30 @@ impl KafkaSource {
         self.consumer.pause(&delivered).map_err(|failure| error::fault("cannot pause partitions", failure))
     }
 
+    /// What a fault of the client means. librdkafka 2.12 forgets the id of a member whose session has ended, and goes on
+    /// with heartbeats until its partitions are released; the coordinator takes such a heartbeat of a static member for a
+    /// second process. So it is asked whether there is one; if not, the member joins again.
+    fn judge(&mut self, fault: Fault) -> Result<Option<Input>, Fault> {
+        if fault.code() != Code::InstanceInUse {
+            return Err(fault);
+        }
+        match self.consumer.members(&self.place.group) {
+            Ok(members) if self.place.is_taken(&members) => return Err(fault),
+            Ok(_) => {}
+            // The client stays ended, so the next poll asks again.
+            Err(_) => return Ok(None),
+        }
+        tracing::warn!(group = self.place.group, code = fault.code().as_str(), "joining the group again");
+        self.consumer = self.place.open()?;
+        // A loss that was told already needs no other word, and its release is no business of the new client.
+        let was_told = std::mem::take(&mut self.is_releasing);
+        let partitions: Vec<_> =
+            self.fetched.partitions.iter().map(|owned| owned.partition.clone()).collect();
+        self.give_up(&partitions);
+        self.is_releasing = false;
+        Ok((!was_told && !partitions.is_empty()).then_some(Input::Lost(partitions)))
+    }
+
     fn find(&mut self, partition: &TopicPartition) -> Result<&mut Owned, Fault> {
         self.fetched.find(partition).ok_or_else(|| {
             Fault::new(Code::MembershipLost, format!("partition {partition} is not assigned to this worker"))
@@ -145,8 +210,8 @@ impl Source for KafkaSource {
         if let Some(input) = self.fetched.next() {
             return Ok(Some(input));
         }
-        if let Some(fault) = self.failed.take() {
-            return Err(fault);
+        if let Some(fault) = self.failed.take().or_else(|| self.consumer.fatal_fault()) {
+            return self.judge(fault);
         }
         self.consumer.poll(wait, &mut self.messages);
         self.failed = self.fetched.take(&mut self.messages, &self.consumer).err();
@@ -155,7 +220,7 @@ impl Source for KafkaSource {
             return Ok(Some(self.decided(decision)));
         }
         match (self.fetched.next(), self.failed.take()) {
-            (None, Some(fault)) => Err(fault),
+            (None, Some(fault)) => self.judge(fault),
             (input, failed) => {
                 self.failed = failed;
                 Ok(input)
@@ -229,5 +294,28 @@ impl Source for KafkaSource {
             }
         }
         self.consumer.restart(&positions).map_err(|failure| error::fault("cannot resume partitions", failure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_another_process_under_its_name_from_itself() {
+        let uuid = ["72716a6f-91af-46c9-bf83-0dc5f9186324", "00000000-91af-46c9-bf83-0dc5f9186324"];
+        let [own, other] = uuid.map(|uuid| format!("shop.t.a.1-{uuid}"));
+        let neighbour = format!("shop.t.a.1-1-{}", uuid[0]);
+        let place = Place {
+            config: ClientConfig::new(),
+            group: "shop.t".to_owned(),
+            worker: "shop.t.a.1".to_owned(),
+            topics: Vec::new(),
+            member: Some(own.clone()),
+        };
+
+        assert!(!place.is_taken(&[own.clone(), neighbour]));
+        assert!(place.is_taken(&[own, other]));
+        assert!(!place.is_taken(&[]));
     }
 }

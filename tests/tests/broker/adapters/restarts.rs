@@ -1,8 +1,10 @@
 //! A broker that dies and comes back.
 
-use anyhow::Result;
-use gristmill_host::id::TopicName;
-use gristmill_host::io::{Sink as _, TransactionError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use gristmill_host::id::{Offset, TopicName};
+use gristmill_host::io::{Input, Sink as _, Source as _, TransactionError};
 use gristmill_host::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use gristmill_host::kafka::sink::KafkaSink;
 use gristmill_tests::client::Isolation;
@@ -11,7 +13,7 @@ use gristmill_tests::read;
 use gristmill_tests::wait::{self, Seen};
 
 use super::broadcast::{await_position, rows};
-use super::support::{Bench, record, start, take};
+use super::support::{Bench, first, record, start, take};
 
 fn commit(sink: &mut KafkaSink, topic: &TopicName) -> Result<(), TransactionError> {
     sink.begin()?;
@@ -53,12 +55,29 @@ fn readers_and_sinks_go_on_after_a_restart_of_the_broker() -> Result<()> {
             }
         })
     })?;
-    let records = take(&mut source, 1)?;
-    await_position(&reader, records.first().map_or(0, |(_, offset)| offset + 2))?;
+    let (value, offset) = wait::until("the record after the restart", || {
+        let input = source.poll(Duration::from_millis(50))?;
+        let seen = format!("{input:?}");
+        match input {
+            Some(Input::Records(_, chunk)) => {
+                let record = chunk.first().context("an empty chunk")?;
+                return Ok(Seen::Yes((record.value().map(<[u8]>::to_vec), record.offset().0)));
+            }
+            // The session may have ended with the broker.
+            Some(Input::Lost(partitions) | Input::Revoked(partitions)) => source.release(&partitions)?,
+            Some(Input::Assigned(partitions)) => {
+                source.seek(&[(first(&topic), Offset(1))])?;
+                source.resume(&partitions)?;
+            }
+            Some(Input::End(..)) | None => {}
+        }
+        Ok(Seen::NotYet(seen))
+    })?;
+    await_position(&reader, offset + 2)?;
 
     assert_eq!(rows(&reader), [("key".to_owned(), Some("2".to_owned()))]);
     assert!(reader.take_fault().is_none());
-    assert_eq!(records.first().map(|(value, _)| value.as_str()), Some("2"));
+    assert_eq!(value.as_deref(), Some(&b"2"[..]));
     wait::until_equal("both records", &vec!["1".to_owned(), "2".to_owned()], || {
         read::values(&bench.client, topic.as_str(), Isolation::Committed)
     })
