@@ -288,6 +288,13 @@ mod tests {
     }
 
     #[test]
+    fn aborts_when_a_flush_failed_without_naming_a_record() {
+        let TransactionError::Abort(fault) = undelivered_error(&[]) else { panic!("not an abort") };
+
+        assert_eq!(fault.code(), Code::TransactionAborted);
+    }
+
+    #[test]
     fn ends_the_process_when_the_cluster_refuses_its_user() {
         let refused =
             failure(ErrorCode::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, false, true);

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::pipeline::BatchBounds;
+use crate::event::registry;
 use crate::fault::Code;
 use crate::id::{Partition, SourceIndex};
 use crate::io::{Batch, CallError, Outcome, Rejection, State, TableIndex};
@@ -323,6 +324,10 @@ fn waits_after_a_retry_and_calls_again_with_the_same_records() {
 
     assert!(bench.drain().is_empty());
     assert_eq!(bench.task.wakes_at(), Some(Duration::from_millis(100)));
+    let codes =
+        registry().samples().into_iter().filter(|sample| sample.name == "gristmill_calls_failed_total");
+    let code = ("code".to_owned(), Code::PluginRetry.as_str().to_owned());
+    assert_eq!(codes.filter(|sample| sample.labels.contains(&code)).count(), 1);
     bench.elapsed = Duration::from_millis(100);
 
     assert_eq!(values(&bench.drain(), "out"), ["a"]);

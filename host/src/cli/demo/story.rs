@@ -110,13 +110,8 @@ impl Story {
         let verdict = self.judge(&classes, &watch)?;
         output::print(&report(&verdict, &watch.latencies(&market)))?;
         self.look_further(keep)?;
-        if verdict.is_clean() {
-            return say("everything is as promised");
-        }
-        Err(Fault::new(
-            Code::CheckFailed,
-            "the demo found records that are lost, doubled, wrong or out of order",
-        ))
+        verdict.conclude()?;
+        say("everything is as promised")
     }
 
     fn publish_classes(&self) -> Result<Vec<(String, Vec<u8>)>, Fault> {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::corpus::Update;
+use crate::fault::{Code, Fault};
 
 /// A class as Logistics published it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,15 @@ impl Verdict {
     /// Whether everything is as promised.
     pub(crate) fn is_clean(&self) -> bool {
         self.lost + self.doubled + self.wrong + self.disordered == 0 && self.sent > 0
+    }
+
+    /// What the demo comes to.
+    ///
+    /// # Errors
+    /// `check_failed` when anything is not as promised.
+    pub(crate) fn conclude(&self) -> Result<(), Fault> {
+        let what = "the demo found records that are lost, doubled, wrong or out of order";
+        if self.is_clean() { Ok(()) } else { Err(Fault::new(Code::CheckFailed, what)) }
     }
 }
 
@@ -194,6 +204,13 @@ mod tests {
         let verdict = judged(&[update("x", FIRST), update("x", SECOND)]);
 
         assert!(verdict.is_clean(), "{verdict:?}");
+    }
+
+    #[test]
+    fn fails_the_demo_over_one_wrong_record() {
+        let fault = judged(&[update("x", FIRST)]).conclude().unwrap_err();
+
+        assert_eq!(fault.code(), Code::CheckFailed);
     }
 
     #[test]
