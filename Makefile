@@ -28,7 +28,6 @@ bench: plugins kafka ## measure the host against native loops on a real Kafka, a
 	@.ci/say "building the host and the benchmark with optimisations (minutes the first time)"
 	@$(CARGO) build --quiet --release --workspace --bins
 	@target/release/bench
-	@target/release/boundary
 
 plugins: prepare ## compile the bundled plugins to WebAssembly components
 	@.ci/say "building the bundled plugins for WebAssembly"
