@@ -18,6 +18,7 @@ mod client_log;
 mod consumer;
 mod error;
 mod fetched;
+mod members;
 mod native;
 pub mod produce;
 mod producer;

@@ -16,6 +16,7 @@ use crate::io::Bounds;
 use crate::kafka::client::native;
 use crate::kafka::client_log;
 use crate::kafka::error;
+use crate::kafka::members;
 use crate::kafka::native::{ErrorCode, Failure, Message, PartitionList, c_string, fatal, text};
 use crate::kafka::rebalance::{Rebalances, on_rebalance, unassign};
 
@@ -199,14 +200,9 @@ impl Consumer {
         fatal(&self.client).map(|failure| error::fault(what, failure))
     }
 
-    /// The ids of the members of a group, as its coordinator knows them.
-    pub(super) fn members(&self, group: &str) -> Result<Vec<String>, Fault> {
-        let groups = self.client.fetch_group_list(Some(group), REQUEST_TIMEOUT).map_err(|error| {
-            Fault::new(Code::KafkaFailed, format!("cannot list the members of group `{group}`"))
-                .because(error)
-        })?;
-        let members = groups.groups().iter().flat_map(|group| group.members());
-        Ok(members.map(|member| member.id().to_owned()).collect())
+    /// The id of the static member of this name in a group; none when there is none.
+    pub(super) fn static_member(&self, group: &str, name: &str) -> Result<Option<String>, Failure> {
+        members::static_member(&self.client, group, name)
     }
 
     /// The fault of a message that is an error; none when the client gets over it.

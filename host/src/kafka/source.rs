@@ -21,9 +21,6 @@ use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::native::{ErrorCode, Failure, Message};
 use crate::kafka::rebalance::Rebalance;
 
-/// How long a UUID is as text.
-const UUID_LEN: usize = 36;
-
 /// How long leaving the group may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -61,16 +58,6 @@ impl Place {
         let what = |failure| error::fault(format!("cannot join the group `{}`", self.group), failure);
         consumer.subscribe(&self.topics).map_err(what)?;
         Ok(consumer)
-    }
-
-    /// Whether one of these members is another process under this worker's name. The coordinator makes the id of a
-    /// static member from its name and a UUID.
-    fn is_taken(&self, members: &[String]) -> bool {
-        let has_our_name = |id: &&String| {
-            let rest = id.strip_prefix(&self.worker).and_then(|rest| rest.strip_prefix('-'));
-            rest.is_some_and(|rest| rest.len() == UUID_LEN)
-        };
-        members.iter().filter(has_our_name).any(|id| Some(id) != self.member.as_ref())
     }
 }
 
@@ -176,11 +163,14 @@ impl KafkaSource {
         if fault.code() != Code::InstanceInUse {
             return Err(fault);
         }
-        match self.consumer.members(&self.place.group) {
-            Ok(members) if self.place.is_taken(&members) => return Err(fault),
+        match self.consumer.static_member(&self.place.group, &self.place.worker) {
+            Ok(Some(member)) if Some(&member) != self.place.member.as_ref() => return Err(fault),
             Ok(_) => {}
             // The client stays ended, so the next poll asks again.
-            Err(_) => return Ok(None),
+            Err(failure) => {
+                tracing::warn!(group = self.place.group, "cannot ask who is in the group: {failure}");
+                return Ok(None);
+            }
         }
         tracing::warn!(group = self.place.group, code = fault.code().as_str(), "joining the group again");
         self.consumer = self.place.open()?;
@@ -294,28 +284,5 @@ impl Source for KafkaSource {
             }
         }
         self.consumer.restart(&positions).map_err(|failure| error::fault("cannot resume partitions", failure))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_another_process_under_its_name_from_itself() {
-        let uuid = ["72716a6f-91af-46c9-bf83-0dc5f9186324", "00000000-91af-46c9-bf83-0dc5f9186324"];
-        let [own, other] = uuid.map(|uuid| format!("shop.t.a.1-{uuid}"));
-        let neighbour = format!("shop.t.a.1-1-{}", uuid[0]);
-        let place = Place {
-            config: ClientConfig::new(),
-            group: "shop.t".to_owned(),
-            worker: "shop.t.a.1".to_owned(),
-            topics: Vec::new(),
-            member: Some(own.clone()),
-        };
-
-        assert!(!place.is_taken(&[own.clone(), neighbour]));
-        assert!(place.is_taken(&[own, other]));
-        assert!(!place.is_taken(&[]));
     }
 }

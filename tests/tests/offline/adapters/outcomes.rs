@@ -1,15 +1,18 @@
-//! What the sink makes of answers that are lost or wrong.
+//! What the adapters make of answers that are lost or wrong.
+
+use std::time::Duration;
 
 use anyhow::Result;
 use gristmill_broker::{ApiKey, ResponseError};
 use gristmill_host::id::TopicName;
-use gristmill_host::io::{Sink as _, TransactionError};
+use gristmill_host::io::{Input, Sink as _, Source as _, TransactionError};
 use gristmill_host::kafka::sink::KafkaSink;
 use gristmill_tests::client::Isolation;
 use gristmill_tests::cluster::Dev;
-use gristmill_tests::{read, wait};
+use gristmill_tests::read;
+use gristmill_tests::wait::{self, Seen};
 
-use super::support::{Bench, record, told};
+use super::support::{Bench, assigned, record, told};
 
 /// A broker of its own, because faults hit whoever comes; a topic; and a sink whose transaction has one record.
 struct Open {
@@ -155,4 +158,26 @@ fn waits_for_a_coordinator_that_moves() -> Result<()> {
 
     assert_eq!(fault.hits(), 2);
     open.goes_on_with(&["first", "second"])
+}
+
+#[test]
+fn joins_again_when_it_is_called_a_stranger_and_nobody_else_has_its_name() -> Result<()> {
+    let dev = Dev::start()?;
+    let bench = Bench::on(&dev, "alarm");
+    let topic = bench.topic(1, &[])?;
+    let mut source = bench.member("w", &[&topic])?;
+    let before = assigned(&mut source)?;
+
+    dev.broker().faults().on(ApiKey::Heartbeat).next(1).answer(ResponseError::FencedInstanceId);
+    let lost = wait::until("a loss", || {
+        Ok(match source.poll(Duration::from_millis(20))? {
+            Some(Input::Lost(partitions)) => Seen::Yes(partitions),
+            other => Seen::NotYet(format!("{other:?}")),
+        })
+    })?;
+    source.release(&lost)?;
+    let after = assigned(&mut source)?;
+
+    assert_eq!((&lost, &after), (&before, &before));
+    Ok(())
 }
