@@ -3,7 +3,8 @@
 //! All figures are comparisons: the subjects take turns in the same broker, A B A B, and what is quoted is the median of
 //! the ratios of neighbours with the smallest and the largest of them. Processor time is read from `/proc`, for the
 //! subject and for the broker, because wall time on a shared machine says little. Each subject drains the same backlog,
-//! and the clock runs from the first to the last position that it commits: how long it takes to start is not in it.
+//! and the clock runs from the commit that passes a quarter of it to the last one: how long a subject takes to start, and
+//! what it has fetched before it begins, is not in it.
 
 mod boundary;
 mod meter;

@@ -1,6 +1,7 @@
 //! Clients of a cluster: topics, producers, consumers, and what the broker says of offsets.
 
 use std::collections::BTreeMap;
+use std::ffi::c_int;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,14 +10,15 @@ use std::task::{Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::bindings::rd_kafka_flush;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, ToBytes};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
 use crate::wait::{self, Seen};
@@ -409,17 +411,21 @@ impl Producer {
         self.send(BaseRecord::to(topic).partition(partition).key(key).payload(value))
     }
 
-    /// Waits until the broker has acknowledged everything that was sent.
+    /// Sends what waits for company, and waits until the broker has acknowledged everything.
     ///
     /// # Errors
     /// When a record was refused or the deadline passes.
     pub fn drain(&self) -> Result<()> {
-        wait::until("acknowledgements", || {
-            Ok(match self.0.in_flight_count() {
-                0 => Seen::Yes(()),
-                n => Seen::NotYet(format!("{n} records in flight")),
-            })
-        })?;
+        let limit_ms = c_int::try_from(wait::PATIENCE.as_millis())?;
+        // rdkafka's own `flush` waits 100 ms and more for nothing; librdkafka's returns when the last report was served,
+        // which this producer's thread does.
+        // SAFETY: the client lives as long as `self`, and librdkafka may be called from any thread.
+        let code = unsafe { rd_kafka_flush(self.0.client().native_ptr(), limit_ms) };
+        ensure!(
+            code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+            "waited {limit_ms} ms for acknowledgements; {} records are in flight",
+            self.0.in_flight_count()
+        );
         let first = self.0.context().0.lock().map_err(|_| anyhow!("a delivery callback panicked"))?.take();
         first.map_or(Ok(()), |error| Err(anyhow!("a record was not delivered: {error}")))
     }

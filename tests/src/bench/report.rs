@@ -53,10 +53,11 @@ pub fn ratio(above: &[f64], below: &[f64]) -> String {
     format!("{middle:.2} ({least:.2} to {most:.2})")
 }
 
-/// Sorts, and takes the one in the middle.
+/// Sorts, and takes the one in the middle, or the mean of the two in the middle.
 pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
+    (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
 }
 
 #[cfg(test)]
@@ -65,6 +66,7 @@ mod tests {
 
     #[test]
     fn compares_neighbours_and_not_medians() {
+        assert_eq!(ratio(&[2.0, 6.0], &[1.0, 1.0]), "4.00 (2.00 to 6.00)");
         assert_eq!(ratio(&[1.0, 20.0, 3.0], &[2.0, 10.0, 3.0]), "1.00 (0.50 to 2.00)");
     }
 }
