@@ -91,4 +91,4 @@ async def main(bootstrap: str, topic: str, output: str, group: str) -> None:
     await check(bootstrap, output)
 
 
-asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), timeout=120))
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), timeout=240))

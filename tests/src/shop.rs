@@ -148,7 +148,12 @@ impl Shop {
     /// # Errors
     /// When it cannot be made.
     pub fn producer(&self) -> Result<Producer> {
-        self.client.producer(&[("partitioner", "murmur2_random"), ("linger.ms", "5")])
+        self.client.producer(&[
+            ("partitioner", "murmur2_random"),
+            ("linger.ms", "5"),
+            // Longer than a broker takes to come back on a busy machine.
+            ("message.timeout.ms", "300000"),
+        ])
     }
 
     /// The number of records that were written to the sink, control records and aborted ones counted.
