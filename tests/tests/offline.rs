@@ -6,4 +6,5 @@ mod offline {
     mod conformance;
     mod cuts;
     mod plugin;
+    mod starts;
 }
