@@ -7,12 +7,12 @@
 //!
 //! | invariant | function |
 //! |---|---|
-//! | I1 committed outputs are the model's: none lost, none doubled, none wrong | [`exactly_once`] |
+//! | I1 committed outputs are the model's: none lost, none doubled, none wrong | [`exactly_once()`] |
 //! | I2 outputs of a key come in source order | [`source_order`] |
-//! | I3 the last output of a key is the join of the last item with the last classes | [`convergence`] |
-//! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity`] |
+//! | I3 the last output of a key is the join of the last item with the last classes | [`convergence()`] |
+//! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity()`] |
 //! | I9 no hanging transaction | [`nothing_hangs`] |
-//! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation`] |
+//! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation()`] |
 //! | I16 the faults were really hit | [`faults_hit`] |
 
 mod atomicity;

@@ -23,7 +23,7 @@ pub(super) fn print(text: &str) -> Result<(), Fault> {
 /// Prints a listing as JSON.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub(super) fn print_json(json: &Json) -> Result<(), Fault> {
     print(&format!("{json:#}\n"))
 }
