@@ -1,6 +1,6 @@
 //! `make bench`: measures the host against native loops on a real Kafka and prints a report.
 //!
-//! usage: bench [ITEMS [PAIRS]]     1,000,000 items and 3 pairs by default
+//! Usage: `bench [ITEMS [PAIRS]]`, with 1,000,000 items and 3 pairs by default.
 
 use std::env;
 
