@@ -3,7 +3,7 @@
 // What belongs where: `clients` and `admin` ask whether librdkafka gets what Kafka promises, `exactly_once` what
 // transactions promise, also when answers are lost; `faults`, `hostile` and `limits` mostly speak raw frames.
 #[cfg(test)]
-#[path = "broker"]
+#[path = "dev_broker"]
 mod broker_tests {
     mod admin;
     mod clients;
