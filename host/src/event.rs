@@ -167,6 +167,40 @@ impl TaskStopped<'_> {
     }
 }
 
+/// A Kafka client says what it does; for whoever looks into the client itself.
+#[derive(Debug)]
+pub struct ClientSaid<'a> {
+    /// The part of the client that speaks.
+    pub facility: &'a str,
+    /// Its words.
+    pub line: &'a str,
+}
+
+impl ClientSaid<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        tracing::debug!(facility = self.facility, "librdkafka: {}", self.line);
+    }
+}
+
+/// A worker's consumer had to be made anew, and joins its group again.
+#[derive(Debug)]
+pub struct GroupRejoined<'a> {
+    /// The group.
+    pub group: &'a str,
+    /// What the old consumer ended with.
+    pub fault: &'a Fault,
+}
+
+impl GroupRejoined<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let code = self.fault.code().as_str();
+        tracing::warn!(group = self.group, code, "joining the group again: {}", self.fault);
+        registry().add("gristmill_groups_rejoined_total", &[("group", self.group)], 1);
+    }
+}
+
 /// A Kafka client met trouble that it gets over by itself.
 #[derive(Debug)]
 pub struct ClientWarned<'a> {

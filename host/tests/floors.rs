@@ -59,6 +59,12 @@ const RESERVED: &[Reserved] = &[
         reason: "take the time from a `Clock`, so that tests can move it",
     },
     Reserved {
+        names: &["tracing"],
+        owners: &["event"],
+        in_tests: true,
+        reason: "what happens is an event: it makes the log line and the metric, so that both have the same labels",
+    },
+    Reserved {
         names: &["println", "print", "eprintln", "eprint"],
         owners: &["cli", "main"],
         in_tests: true,

@@ -10,6 +10,7 @@ use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
 use crate::io::Input;
+use crate::kafka::client_log;
 use crate::kafka::tail::{From, Isolation, TopicReader};
 use crate::view::{SharedView, View};
 
@@ -79,7 +80,7 @@ impl Drop for BroadcastReader {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::warn!("the thread of a broadcast reader panicked");
+            client_log::warn("thread", "the thread of a broadcast reader panicked");
         }
     }
 }

@@ -79,10 +79,8 @@ unsafe extern "C" fn on_log(
     let (facility, line) = unsafe { (text(facility), text(line)) };
     // Each client warns of options that are meant for the other kind of client; `[kafka.client]` serves both.
     match level {
-        _ if facility == "CONFWARN" => tracing::debug!(target: "librdkafka", facility, "{line}"),
-        ..=4 => warn(&facility, &line),
-        5 | 6 => tracing::debug!(target: "librdkafka", facility, "{line}"),
-        _ => tracing::trace!(target: "librdkafka", facility, "{line}"),
+        ..=4 if facility != "CONFWARN" => warn(&facility, &line),
+        _ => event::ClientSaid { facility: &facility, line: &line }.emit(),
     }
 }
 

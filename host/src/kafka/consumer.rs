@@ -235,7 +235,7 @@ impl Drop for Consumer {
             rd_kafka_consumer_close(self.client.native_ptr())
         };
         if code != ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR {
-            tracing::debug!(target: "librdkafka", "a consumer closed with an error: {}", Failure::of(code));
+            client_log::warn("close", &format!("a consumer closed with an error: {}", Failure::of(code)));
         }
     }
 }

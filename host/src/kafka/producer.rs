@@ -20,6 +20,7 @@ use crate::fault::{Code, Fault};
 use crate::id::{TopicName, TopicPartition};
 use crate::io::{Committed, Outgoing};
 use crate::kafka::client::native;
+use crate::kafka::client_log;
 use crate::kafka::consumer::{Membership, millis};
 use crate::kafka::native::{ErrorCode, Failure, PartitionList, c_string, fatal};
 
@@ -235,7 +236,7 @@ impl Drop for Producer {
         if let Some(reporter) = self.reporter.take()
             && reporter.join().is_err()
         {
-            tracing::warn!("the delivery thread of a producer panicked");
+            client_log::warn("thread", "the delivery thread of a producer panicked");
         }
         for topic in self.topics.values() {
             // SAFETY: made by `topic`, given back once, before the client.
@@ -302,7 +303,7 @@ fn observe(config: &NativeClientConfig) {
         rd_kafka_conf_interceptor_add_on_new(config.ptr(), NAME.as_ptr(), Some(on_new), ptr::null_mut())
     };
     if code != ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR {
-        tracing::warn!("requests of a producer are not counted: {}", Failure::of(code));
+        client_log::warn("interceptor", &format!("requests are not counted: {}", Failure::of(code)));
     }
 }
 

@@ -14,6 +14,7 @@ use rdkafka::ClientContext;
 use rdkafka::bindings::*;
 
 use crate::id::{Offset, TopicPartition};
+use crate::kafka::client_log;
 use crate::kafka::native::{ErrorCode, PartitionList, describe, entries};
 
 /// A decision of the group.
@@ -106,7 +107,7 @@ fn accept(client: *mut rd_kafka_t, partitions: &[TopicPartition]) {
     let (assigned, paused) =
         unsafe { (rd_kafka_assign(client, list.as_ptr()), rd_kafka_pause_partitions(client, list.as_ptr())) };
     for code in [assigned, paused].into_iter().filter(|code| *code != ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR) {
-        tracing::warn!(target: "librdkafka", "an assignment was not taken: {}", describe(code));
+        client_log::warn("assignment", &format!("an assignment was not taken: {}", describe(code)));
     }
 }
 
@@ -115,6 +116,6 @@ pub(super) fn unassign(client: *mut rd_kafka_t) {
     // SAFETY: the callers' clients are alive; null means no partitions.
     let code = unsafe { rd_kafka_assign(client, ptr::null()) };
     if code != ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR {
-        tracing::warn!(target: "librdkafka", "partitions were not given back: {}", describe(code));
+        client_log::warn("assignment", &format!("partitions were not given back: {}", describe(code)));
     }
 }

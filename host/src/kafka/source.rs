@@ -10,10 +10,12 @@ use rdkafka::ClientConfig;
 
 use crate::clock::Clock;
 use crate::config::pipeline::{BatchBounds, Deployment, Kafka};
+use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::{Bounds, Committed, Input, Source};
 use crate::kafka::client;
+use crate::kafka::client_log;
 use crate::kafka::consumer::Consumer;
 pub use crate::kafka::consumer::Membership;
 use crate::kafka::error;
@@ -168,11 +170,11 @@ impl KafkaSource {
             Ok(_) => {}
             // The client stays ended, so the next poll asks again.
             Err(failure) => {
-                tracing::warn!(group = self.place.group, "cannot ask who is in the group: {failure}");
+                client_log::warn("group", &format!("cannot ask who is in the group: {failure}"));
                 return Ok(None);
             }
         }
-        tracing::warn!(group = self.place.group, code = fault.code().as_str(), "joining the group again");
+        event::GroupRejoined { group: &self.place.group, fault: &fault }.emit();
         self.consumer = self.place.open()?;
         // A loss that was told already needs no other word, and its release is no business of the new client.
         let was_told = std::mem::take(&mut self.is_releasing);
