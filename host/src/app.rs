@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::crew::{Contract, Crew};
-use crate::app::shutdown::Shutdown;
+use crate::app::shutdown::{Departure, Shutdown};
 use crate::app::state_dir::StateDir;
 use crate::config::pipeline::Pipeline;
 use crate::event;
@@ -37,7 +37,12 @@ const WATCH_INTERVAL: Duration = Duration::from_millis(50);
 /// # Errors
 /// Before the first record: all that stands in the way. Afterwards: the fault that ended the last transform, or the one
 /// that this process cannot live with. What was not committed is processed again at the next start.
-pub fn run(pipeline: &Pipeline, plugins: &[Arc<Component>], shutdown: &Shutdown) -> Result<(), Vec<Fault>> {
+pub fn run(
+    pipeline: &Pipeline,
+    plugins: &[Arc<Component>],
+    shutdown: &Shutdown,
+    departure: Departure,
+) -> Result<(), Vec<Fault>> {
     let state_dir = StateDir::open(&pipeline.app).map_err(alone)?;
     let facts = cluster::prepare(pipeline)?;
     let mut crews = Vec::with_capacity(pipeline.deployments.len());
@@ -48,6 +53,7 @@ pub fn run(pipeline: &Pipeline, plugins: &[Arc<Component>], shutdown: &Shutdown)
             component,
             instance: state_dir.instance(),
             facts: &facts,
+            departure,
         };
         crews.push(Crew::start(&contract).map_err(alone)?);
         event::TransformStarted { transform: &deployment.name, workers: deployment.workers }.emit();

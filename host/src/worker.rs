@@ -156,12 +156,12 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         }
     }
 
-    /// Works until `stop` is set, then commits what is done. It does not leave the group: a worker that comes back under
-    /// its name within the session time-out takes its partitions up again.
+    /// Works until `stop` is set, then commits what is done and gives the consumer back. It does not leave the group: a
+    /// worker that comes back under its name within the session time-out takes its partitions up again.
     ///
     /// # Errors
     /// Scope host: the process has to end.
-    pub fn run(mut self, stop: &AtomicBool) -> Result<(), Fault> {
+    pub fn run(mut self, stop: &AtomicBool) -> Result<S, Fault> {
         while !stop.load(Ordering::Relaxed) {
             self.turn()?;
         }
@@ -181,12 +181,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         turned
     }
 
-    /// Commits what is done and stops.
+    /// Commits what is done and stops; gives the consumer back, which is still a member of the group.
     ///
     /// # Errors
     /// Scope host. Nothing is lost in any case: what is not committed is processed again.
-    pub fn shutdown(mut self) -> Result<(), Fault> {
-        if self.is_ready() { self.commit() } else { Ok(()) }
+    pub fn shutdown(mut self) -> Result<S, Fault> {
+        if self.is_ready() {
+            self.commit()?;
+        }
+        Ok(self.ports.source)
     }
 
     fn try_turn(&mut self) -> Result<Turned, Fault> {

@@ -65,8 +65,16 @@ pub fn plugin(folder: &str) -> Result<PathBuf> {
 /// # Errors
 /// When the program cannot be started.
 pub fn run(pipeline: &Path) -> Result<Process> {
+    run_with(pipeline, &[])
+}
+
+/// Starts `gristmill run FILE` with options.
+///
+/// # Errors
+/// When the program cannot be started.
+pub fn run_with(pipeline: &Path, options: &[&str]) -> Result<Process> {
     let mut command = Command::new(binary()?);
-    command.arg("run").arg(pipeline).env("RUST_BACKTRACE", "1");
+    command.arg("run").args(options).arg(pipeline).env("RUST_BACKTRACE", "1");
     Process::start("the host", &mut command, pipeline.with_extension("log"))
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use crate::app::cluster;
+use crate::app::shutdown::Departure;
 use crate::app::topics::Facts;
 use crate::clock::Clock;
 use crate::config::pipeline::{Deployment, Kafka};
@@ -32,6 +33,8 @@ pub(super) struct Contract<'a> {
     pub(super) instance: &'a InstanceName,
     /// What the cluster says about topics.
     pub(super) facts: &'a Facts,
+    /// What becomes of the workers' places in their group at the end.
+    pub(super) departure: Departure,
 }
 
 /// A worker's thread.
@@ -66,6 +69,7 @@ impl Crew {
             transform,
             views: crew.readers.iter().map(|(source, reader)| (*source, Arc::clone(reader.view()))).collect(),
             spec: Arc::new(spec(contract)),
+            departure: contract.departure,
         };
         for number in 0..deployment.workers {
             let id = deployment.worker_id(contract.instance, number);
@@ -132,6 +136,7 @@ struct Post {
     transform: WasmTransform,
     views: Views,
     spec: Arc<Spec>,
+    departure: Departure,
 }
 
 impl Post {
@@ -140,8 +145,17 @@ impl Post {
         let stop = Arc::clone(stop);
         std::thread::Builder::new()
             .name(id.clone())
-            .spawn(move || self.worker(&id)?.run(&stop))
+            .spawn(move || self.work(&id, &stop))
             .map_err(|error| Fault::new(Code::Internal, "a worker's thread cannot be started").because(error))
+    }
+
+    fn work(self, id: &str, stop: &AtomicBool) -> Result<(), Fault> {
+        let departure = self.departure;
+        let member = self.worker(id)?.run(stop)?;
+        match departure {
+            Departure::Stay => Ok(()),
+            Departure::Leave => member.leave(),
+        }
     }
 
     fn worker(self, id: &str) -> Result<Worker<KafkaSource, KafkaSink>, Fault> {

@@ -7,6 +7,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::fault::{Code, Fault};
 
+/// What becomes of a worker's place in its group when the process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Departure {
+    /// It is kept until the session ends: a restart takes the same partitions up again, and nobody else is disturbed.
+    Stay,
+    /// It is given up: the others get the partitions at once.
+    Leave,
+}
+
 /// A flag that workers look at between two turns. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::app;
 use crate::app::checks;
 use crate::app::plugins::{self, Compiled};
-use crate::app::shutdown::Shutdown;
+use crate::app::shutdown::{Departure, Shutdown};
 use crate::cli::output;
 use crate::config::env;
 use crate::fault::Fault;
@@ -22,6 +22,10 @@ use crate::fault::Fault;
 pub(super) struct Options {
     /// The pipeline file.
     file: PathBuf,
+
+    /// Leave the consumer groups at the end: for scaling in. Without it, a restart takes its partitions up again.
+    #[arg(long)]
+    leave: bool,
 }
 
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
@@ -29,5 +33,6 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
     let prepared = plugins::prepare(&options.file, &env::process, Compiled::Kept)?;
     checks::offline(&prepared)?;
     let components: Vec<_> = prepared.plugins.iter().map(|plugin| Arc::clone(&plugin.component)).collect();
-    app::run(&prepared.pipeline, &components, &shutdown).map_err(output::all_but_last)
+    let departure = if options.leave { Departure::Leave } else { Departure::Stay };
+    app::run(&prepared.pipeline, &components, &shutdown, departure).map_err(output::all_but_last)
 }

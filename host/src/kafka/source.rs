@@ -105,10 +105,15 @@ impl KafkaSource {
         self.consumer.rebalances().close();
         self.consumer.unassign();
         self.consumer.unsubscribe().map_err(|failure| error::fault("cannot leave the group", failure))?;
+        // The client forgets its membership before it has said so to the coordinator, and a static member that is closed
+        // too early never says it.
         let clock = Clock::system();
-        while self.consumer.membership().is_some() && clock.elapsed() < LEAVE_TIMEOUT {
+        while clock.elapsed() < LEAVE_TIMEOUT {
             self.consumer.poll(LEAVE_STEP, &mut self.messages);
             self.messages.clear();
+            if let Ok(None) = self.consumer.static_member(&self.place.group, &self.place.worker) {
+                break;
+            }
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Starts that must not succeed: under a name that another process has, and without a broker.
+//! How hosts come and go: under a name that another process has, without a broker, with and without leaving the group.
 
 use std::fs;
 use std::path::PathBuf;
@@ -66,6 +66,25 @@ fn split(mut hosts: Vec<Process>) -> Result<(Process, Process)> {
     })?;
     let ended = hosts.remove(at);
     Ok((ended, hosts.pop().context("there were two hosts")?))
+}
+
+#[test]
+fn leaves_its_group_only_when_it_is_asked_to() -> Result<()> {
+    for (options, members) in [(&[][..], 1), (&["--leave"][..], 0)] {
+        let _alone = shop::alone();
+        let dev = Dev::start()?;
+        let shop = Shop::new(dev.client(), 1)?;
+        shop.prepare()?;
+        let mut host = host::run_with(&shop.pipeline("a")?, options)?;
+        let count = || dev.broker().group(&shop.group()).map_or(0, |group| group.members.len());
+        host.await_output("opened a task")?;
+
+        let status = host.terminate(GIVES_UP_WITHIN)?;
+
+        ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
+        ensure!(count() == members, "with {options:?} the group has {} members", count());
+    }
+    Ok(())
 }
 
 #[test]

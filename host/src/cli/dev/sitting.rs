@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use super::LOOK_INTERVAL;
 use crate::app;
 use crate::app::plugins::Prepared;
-use crate::app::shutdown::Shutdown;
+use crate::app::shutdown::{Departure, Shutdown};
 use crate::cli::output;
 use crate::config::pipeline::Pipeline;
 use crate::fault::{Code, Fault};
@@ -26,7 +26,7 @@ impl Sitting {
         let (pipeline, seen) = (pipeline.clone(), shutdown.clone());
         let thread = std::thread::Builder::new()
             .name("dev".to_owned())
-            .spawn(move || app::run(&pipeline, &components, &seen))
+            .spawn(move || app::run(&pipeline, &components, &seen, Departure::Leave))
             .map_err(|error| Fault::new(Code::Internal, "the pipeline cannot be started").because(error))?;
         Ok(Self { shutdown, thread })
     }
