@@ -62,7 +62,7 @@ fn environment() -> Result<PathBuf> {
             "cannot make a virtual environment; install Python 3 with venv (Debian: python3-venv)",
         )?;
         install(&python.to_string_lossy(), &["-m", "pip", "install", "--quiet", PYTHON_CLIENT])
-            .context("cannot install the Python client; it comes from PyPI")?;
+            .context("cannot install the Python client with pip")?;
         fs::write(complete, "")?;
     }
     Ok(python)
