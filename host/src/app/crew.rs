@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crate::app::cluster;
 use crate::app::shutdown::Departure;
@@ -13,6 +14,7 @@ use crate::config::pipeline::{Deployment, Kafka};
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, SourceIndex, TopicName, TransformName};
 use crate::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
+use crate::kafka::client::TRANSACTION_TIMEOUT;
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::KafkaSource;
 use crate::kafka::topics::TopicDescription;
@@ -168,7 +170,33 @@ impl Post {
             views: self.views,
             clock: Clock::system(),
         };
-        let settings = Settings { commit: self.deployment.commit, ..Settings::default() };
+        let settings = Settings {
+            commit: self.deployment.commit,
+            transaction_timeout: TRANSACTION_TIMEOUT,
+            heartbeat_interval: heartbeat_interval(&self.kafka),
+        };
         Ok(Worker::new(ports, self.spec, settings))
+    }
+}
+
+/// What the client works with: the operator's option, or librdkafka's default.
+fn heartbeat_interval(kafka: &Kafka) -> Duration {
+    let millis = kafka.client.get("heartbeat.interval.ms").and_then(|text| text.parse().ok());
+    millis.map_or(Settings::default().heartbeat_interval, Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_the_heartbeats_that_the_operator_asked_for() {
+        let kafka = |options: &[(&str, &str)]| Kafka {
+            brokers: "localhost:9092".to_owned(),
+            client: options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        };
+
+        assert_eq!(heartbeat_interval(&kafka(&[])), Duration::from_secs(3));
+        assert_eq!(heartbeat_interval(&kafka(&[("heartbeat.interval.ms", "9000")])), Duration::from_secs(9));
     }
 }
