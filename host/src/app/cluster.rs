@@ -4,7 +4,6 @@ use crate::app::checks;
 use crate::app::topics::{self, Facts, Need, Role};
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
-use crate::task::note;
 
 /// Makes the topics that belong to the host alone, and asks about all.
 ///
@@ -13,16 +12,8 @@ use crate::task::note;
 /// looking, such as `broker_unreachable`.
 pub fn prepare(pipeline: &Pipeline) -> Result<Facts, Vec<Fault>> {
     let facts = describe(pipeline).map_err(|fault| vec![fault])?;
-    let notes = pipeline.deployments.iter().filter_map(|deployment| note_fits(deployment, &facts).err());
-    let misfits: Vec<_> = topics::misfits(pipeline, &facts).into_iter().chain(notes).collect();
+    let misfits = topics::misfits(pipeline, &facts);
     if misfits.is_empty() { Ok(facts) } else { Err(misfits) }
-}
-
-/// Whether a task can always write down how far it is in its broadcast topics.
-fn note_fits(deployment: &Deployment, facts: &Facts) -> Result<(), Fault> {
-    let partitions =
-        |topic| facts.get(topic).map_or(0, |facts| usize::try_from(facts.partitions).unwrap_or(0));
-    note::ensure_fits(deployment.broadcast_sources().map(|source| (&source.topic, partitions(&source.topic))))
 }
 
 fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {

@@ -8,7 +8,7 @@
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::pipeline::App;
 use crate::fault::{Code, Fault};
@@ -17,7 +17,6 @@ use crate::id::InstanceName;
 /// A state directory that belongs to this process until it is dropped.
 #[derive(Debug)]
 pub struct StateDir {
-    path: PathBuf,
     instance: InstanceName,
     /// Closing the file releases the lock.
     _lock: File,
@@ -36,12 +35,7 @@ impl StateDir {
             Some(name) => name.clone(),
             None => kept_instance(&path)?,
         };
-        Ok(Self { path, instance, _lock: lock })
-    }
-
-    /// The directory of the application.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { instance, _lock: lock })
     }
 
     /// The stable name of this process.

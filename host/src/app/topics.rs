@@ -7,6 +7,7 @@ use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
 use crate::kafka::topics::{TopicDescription, TopicPlan};
+use crate::task::note;
 
 /// What the cluster says about the topics that exist.
 pub type Facts = BTreeMap<TopicName, TopicDescription>;
@@ -119,7 +120,15 @@ pub fn misfits(pipeline: &Pipeline, facts: &Facts) -> Vec<Fault> {
     let missing = missing(pipeline, facts);
     let joins = pipeline.deployments.iter().filter_map(|deployment| not_co_partitioned(deployment, facts));
     let unfit = needs(pipeline).into_iter().filter_map(|need| unfit(&need, facts));
-    missing.into_iter().chain(joins).chain(unfit).collect()
+    let notes = pipeline.deployments.iter().filter_map(|deployment| note_fits(deployment, facts).err());
+    missing.into_iter().chain(joins).chain(unfit).chain(notes).collect()
+}
+
+/// Whether a task can always write down how far it is in its broadcast topics.
+fn note_fits(deployment: &Deployment, facts: &Facts) -> Result<(), Fault> {
+    let partitions =
+        |topic| facts.get(topic).map_or(0, |facts| usize::try_from(facts.partitions).unwrap_or(0));
+    note::ensure_fits(deployment.broadcast_sources().map(|source| (&source.topic, partitions(&source.topic))))
 }
 
 /// One fault for all missing topics: they are made with one command.
