@@ -129,11 +129,6 @@ impl Cluster {
         *self.hook.borrow_mut() = Some(hook);
     }
 
-    /// Calls of ports meet no trouble any more.
-    pub fn unhook(&self) {
-        *self.hook.borrow_mut() = None;
-    }
-
     /// Appends a record outside of any transaction.
     pub fn append(&self, place: &TopicPartition, content: Content) -> Option<Offset> {
         self.state.borrow_mut().log(place).map(|log| log.append(content, Fate::Committed))

@@ -12,9 +12,9 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::pipeline::{Deployment, Kafka};
+use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
-use crate::id::{TopicName, TopicPartition};
+use crate::id::TopicPartition;
 use crate::io::{CauseId, Committed, Outgoing, Sink, TransactionError};
 use crate::kafka::client;
 use crate::kafka::consumer::Membership;
@@ -67,12 +67,6 @@ impl KafkaSink {
             was_committing: false,
             is_spent: false,
         }
-    }
-
-    /// The topics that a deployment writes to.
-    pub fn topics(deployment: &Deployment) -> Vec<TopicName> {
-        let sinks = deployment.sinks.iter().map(|sink| sink.topic.clone());
-        sinks.chain([deployment.dead_letters.clone()]).collect()
     }
 
     fn producer(&mut self) -> Result<&mut Producer, TransactionError> {

@@ -46,11 +46,6 @@ impl WasmTransform {
         Self { component, transform, config_json: Arc::from(config_json), limits }
     }
 
-    /// The component.
-    pub fn component(&self) -> &Arc<Component> {
-        &self.component
-    }
-
     /// Starts an instance for a task, or for nobody.
     pub(crate) fn start(&self, task: Option<&TaskId>) -> Result<WasmInstance, Fault> {
         let started =
