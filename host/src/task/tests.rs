@@ -1,4 +1,6 @@
 //! What a task makes of records and of a plugin's answers.
+//!
+//! Long because it is a list: one short test for each thing that a task promises, all on the same fixture.
 
 mod fixture;
 
