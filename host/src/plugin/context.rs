@@ -5,11 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{TaskId, Timestamp};
-use crate::io::{KeyRange, State, TableIndex};
+use crate::io::{NoState, State};
 use crate::plugin::imports::log::Voice;
 use crate::plugin::imports::metrics::Measurements;
 use crate::plugin::limits::{Deadline, Memory};
-use crate::record::RecordRef;
 
 /// The host's side of one instance.
 pub(crate) struct Context {
@@ -47,7 +46,7 @@ impl Context {
             memory: Memory::new(memory_bytes),
             deadline: Deadline::start(Duration::ZERO),
             config_json,
-            state: Box::new(Nothing),
+            state: Box::new(NoState),
             times: None,
             voice: Voice::new(task),
             measurements: Measurements::default(),
@@ -64,7 +63,7 @@ impl Context {
     /// Takes back what was lent.
     pub(crate) fn take_back(&mut self) -> Box<dyn State> {
         self.times = None;
-        std::mem::replace(&mut self.state, Box::new(Nothing))
+        std::mem::replace(&mut self.state, Box::new(NoState))
     }
 
     /// What time it is.
@@ -81,23 +80,6 @@ impl Context {
     /// A trap outside of `process`.
     pub(crate) fn state(&self) -> wasmtime::Result<&dyn State> {
         self.times().map(|_| &*self.state)
-    }
-}
-
-/// What an instance has between calls.
-struct Nothing;
-
-impl State for Nothing {
-    fn table(&self, _name: &str) -> Option<TableIndex> {
-        None
-    }
-
-    fn row(&self, _table: TableIndex, _key: &[u8]) -> Option<RecordRef<'_>> {
-        None
-    }
-
-    fn scan(&self, _table: TableIndex, _range: KeyRange<'_>, _limit: usize) -> Vec<RecordRef<'_>> {
-        Vec::new()
     }
 }
 

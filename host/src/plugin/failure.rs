@@ -55,6 +55,9 @@ pub(crate) fn cause(error: CallError) -> String {
         }
         CallError::Trap { message, location: None } => format!("it trapped: {message}"),
         CallError::Timeout { limit } => format!("it computed longer than {limit:?}"),
-        CallError::Limit { message, .. } | CallError::Retry(message) | CallError::Fatal(message) => message,
+        CallError::Limit { message, .. }
+        | CallError::State { message, .. }
+        | CallError::Retry(message)
+        | CallError::Fatal(message) => message,
     }
 }

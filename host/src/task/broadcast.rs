@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use crate::config::pipeline::BatchBounds;
 use crate::id::{Offset, Partition, SourceIndex, TopicName, TopicPartition};
-use crate::io::{KeyRange, State, TableIndex};
+use crate::io::{KeyRange, Limit, Page, State, StateError, StoreIndex};
 use crate::record::{Chunk, RecordRef};
 use crate::task::note::Positions;
 use crate::task::run::Run;
@@ -264,17 +264,17 @@ impl Tables {
 struct Lent(Arc<Tables>);
 
 impl State for Lent {
-    fn table(&self, name: &str) -> Option<TableIndex> {
+    fn store(&self, name: &str) -> Option<StoreIndex> {
         let position = self.0.names.iter().position(|own| own == name)?;
-        u32::try_from(position).ok().map(TableIndex)
+        u32::try_from(position).ok().map(StoreIndex)
     }
 
-    fn row(&self, table: TableIndex, key: &[u8]) -> Option<RecordRef<'_>> {
-        self.0.rows.get(table.0 as usize)?.get(key)?.first()
+    fn get(&self, table: StoreIndex, key: &[u8]) -> Result<Option<Chunk>, StateError> {
+        Ok(self.0.rows.get(table.0 as usize).and_then(|rows| rows.get(key)).cloned())
     }
 
-    fn scan(&self, table: TableIndex, range: KeyRange<'_>, limit: usize) -> Vec<RecordRef<'_>> {
-        let Some(rows) = self.0.rows.get(table.0 as usize) else { return Vec::new() };
+    fn scan(&self, table: StoreIndex, range: KeyRange<'_>, limit: Limit) -> Result<Page, StateError> {
+        let Some(rows) = self.0.rows.get(table.0 as usize) else { return Ok(Page::default()) };
         let from_start = range.start.map_or(Bound::Unbounded, Bound::Included);
         let start = match (range.after, range.start) {
             (Some(after), Some(start)) if start > after => Bound::Included(start),
@@ -284,6 +284,14 @@ impl State for Lent {
         let is_before_end = |key: &[u8]| range.end.is_none_or(|end| key < end);
         let found =
             rows.range::<[u8], _>((start, Bound::Unbounded)).take_while(|(key, _)| is_before_end(key));
-        found.take(limit).filter_map(|(_, row)| row.first()).collect()
+        let mut page = Page::default();
+        for (_, row) in found {
+            if page.rows.len() >= limit.rows || page.rows.size_bytes() >= limit.bytes {
+                page.next = page.rows.last().and_then(|last| last.key()).map(<[u8]>::to_vec);
+                return Ok(page);
+            }
+            page.rows.append_chunk(row);
+        }
+        Ok(page)
     }
 }

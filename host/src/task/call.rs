@@ -181,6 +181,7 @@ impl Task {
                 self.harmed(run, is_new, Harm { code: Code::Timeout, message }, around)
             }
             CallError::Limit { code, message } => self.harmed(run, is_new, Harm { code, message }, around),
+            CallError::State { code, message } => self.give_up(run, Fault::new(code, message)),
             CallError::Retry(message) => {
                 self.report_failure(&run, Code::PluginRetry, &message);
                 self.wait_until = Some(around.elapsed.saturating_add(self.backoff.failed()));

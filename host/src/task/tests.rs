@@ -15,7 +15,7 @@ use crate::config::pipeline::BatchBounds;
 use crate::event::registry;
 use crate::fault::Code;
 use crate::id::{Partition, SourceIndex};
-use crate::io::{Batch, CallError, Outcome, Rejection, State, TableIndex};
+use crate::io::{Batch, CallError, Outcome, Rejection, State, StoreIndex};
 use crate::task::tests::fixture::{Bench, Out, chunk, output, place, spec};
 
 const BATCH: BatchBounds = BatchBounds { records: 4, bytes: 1_000 };
@@ -345,8 +345,9 @@ fn join(batch: &Batch<'_>, state: &dyn State) -> Result<Outcome, CallError> {
     if batch.source == SourceIndex(1) {
         return interpreter(batch, state);
     }
-    let table = state.table("classes").unwrap();
-    let row = state.row(table, b"key").and_then(|row| row.value()).unwrap_or(b"none");
+    let table = state.store("classes").unwrap();
+    let row = state.get(table, b"key").unwrap();
+    let row = row.as_ref().and_then(Chunk::first).and_then(|row| row.value()).unwrap_or(b"none");
     output(&mut outcome, (0, Some(0)), None, std::str::from_utf8(row).unwrap());
     Ok(outcome)
 }
@@ -427,7 +428,8 @@ fn scans_a_table_in_the_order_of_its_keys() {
     let scan = move |batch: &Batch<'_>, state: &dyn State| {
         let range = |start, end, after| crate::io::KeyRange { start, end, after };
         let keys = |range| {
-            let rows = state.scan(TableIndex(0), range, 2);
+            let rows =
+                state.scan(StoreIndex(0), range, crate::io::Limit { rows: 2, bytes: 100 }).unwrap().rows;
             rows.iter()
                 .map(|row| String::from_utf8_lossy(row.key().unwrap()).into_owned())
                 .collect::<Vec<_>>()

@@ -5,9 +5,9 @@ use std::hint::black_box;
 use anyhow::{Context, Result, anyhow};
 use gristmill_host::config::pipeline::Limits;
 use gristmill_host::id::{Offset, Partition, SourceIndex, TaskId, Timestamp, TransformName};
-use gristmill_host::io::{Batch, KeyRange, State, TableIndex, Transform};
+use gristmill_host::io::{Batch, NoState, State, Transform};
 use gristmill_host::plugin::{Runtime, Spec};
-use gristmill_host::record::{Chunk, RecordRef};
+use gristmill_host::record::Chunk;
 
 use super::meter;
 use super::report::median;
@@ -36,7 +36,7 @@ pub fn boundary(sizes: &[usize]) -> Result<Vec<(usize, f64)>> {
 fn of_size(deployed: &impl Transform, task: &TaskId, size: usize) -> Result<f64> {
     let mut instance = deployed.instance(task).map_err(|fault| anyhow!(fault.report()))?;
     let chunk = chunk(size)?;
-    let mut state: Box<dyn State> = Box::new(NoTables);
+    let mut state: Box<dyn State> = Box::new(NoState);
     let mut times = Vec::new();
     for _ in 0..TURNS {
         let calls = RECORDS / size;
@@ -68,21 +68,4 @@ fn chunk(size: usize) -> Result<Chunk> {
         added.then_some(()).context("the chunk is full")?;
     }
     Ok(chunk)
-}
-
-/// The state of a task whose plugin has no tables.
-struct NoTables;
-
-impl State for NoTables {
-    fn table(&self, _name: &str) -> Option<TableIndex> {
-        None
-    }
-
-    fn row(&self, _table: TableIndex, _key: &[u8]) -> Option<RecordRef<'_>> {
-        None
-    }
-
-    fn scan(&self, _table: TableIndex, _range: KeyRange<'_>, _limit: usize) -> Vec<RecordRef<'_>> {
-        Vec::new()
-    }
 }

@@ -2,13 +2,13 @@
 
 use wasmtime::component::Resource;
 
-use crate::io::{KeyRange, TableIndex};
+use crate::io::{KeyRange, Limit, StateError, StoreIndex};
 use crate::plugin::bindings::v0_1::gristmill::transform::state;
 use crate::plugin::bindings::v0_1::gristmill::transform::state::{Page, Row, Store};
 use crate::plugin::bindings::v0_1::gristmill::transform::types::{Header, Range, Span};
 use crate::plugin::context::{Context, refusal};
 use crate::plugin::imports::NOT_YET;
-use crate::record::RecordRef;
+use crate::record::{Chunk, RecordRef};
 
 /// Rows of a page, whatever the guest wishes.
 const PAGE_ROWS_MAX: usize = 1_000;
@@ -20,15 +20,19 @@ const PAGE_BYTES: usize = 1 << 20;
 const OPEN_STORES_MAX: u32 = 1_000;
 
 /// What a handle stands for: the number of its table.
-fn table(handle: &Resource<Store>) -> TableIndex {
-    TableIndex(handle.rep())
+fn table(handle: &Resource<Store>) -> StoreIndex {
+    StoreIndex(handle.rep())
 }
 
-impl state::Host for Context {}
+impl state::Host for Context {
+    fn position(&mut self, _source: String) -> wasmtime::Result<i64> {
+        Err(refusal(format!("`position` is {NOT_YET}")))
+    }
+}
 
 impl state::HostStore for Context {
     fn open(&mut self, name: String) -> wasmtime::Result<Resource<Store>> {
-        let Some(table) = self.state()?.table(&name) else {
+        let Some(table) = self.state()?.store(&name) else {
             return Err(refusal(format!("the manifest declares no table `{}`", name.escape_default())));
         };
         if self.open_stores >= OPEN_STORES_MAX {
@@ -39,8 +43,8 @@ impl state::HostStore for Context {
     }
 
     fn get(&mut self, store: Resource<Store>, key: Vec<u8>) -> wasmtime::Result<Option<Vec<u8>>> {
-        let row = self.state()?.row(table(&store), &key);
-        Ok(row.and_then(|row| row.value().map(<[u8]>::to_vec)))
+        let row = self.state()?.get(table(&store), &key).map_err(refused)?;
+        Ok(row.as_ref().and_then(Chunk::first).and_then(|row| row.value().map(<[u8]>::to_vec)))
     }
 
     fn get_many(
@@ -55,7 +59,8 @@ impl state::HostStore for Context {
         for span in keys {
             let key =
                 slice(&bytes, span).ok_or_else(|| refusal("a key of `get-many` lies outside of `bytes`"))?;
-            if let Some(row) = state.row(table(&store), key) {
+            if let Some(row) = state.get(table(&store), key).map_err(refused)?.as_ref().and_then(Chunk::first)
+            {
                 page.push(&row)?;
             }
             // Many spans of the same key ask for more than there is in the world; the answer must fit into the guest.
@@ -114,7 +119,9 @@ impl state::HostStore for Context {
         _store: Resource<Store>,
         _index: String,
         _term: Vec<u8>,
-    ) -> wasmtime::Result<u64> {
+        _after: Option<Vec<u8>>,
+        _limit: u32,
+    ) -> wasmtime::Result<(u64, Option<Vec<u8>>)> {
         Err(refusal(format!("`store.count-index` is {NOT_YET}")))
     }
 
@@ -125,20 +132,23 @@ impl state::HostStore for Context {
 }
 
 impl Context {
-    fn page(&self, table: TableIndex, range: KeyRange<'_>, limit: u32) -> wasmtime::Result<Page> {
+    fn page(&self, table: StoreIndex, range: KeyRange<'_>, limit: u32) -> wasmtime::Result<Page> {
         let limit = usize::try_from(limit).unwrap_or(PAGE_ROWS_MAX).clamp(1, PAGE_ROWS_MAX);
-        // One more than the page takes tells whether there is more.
-        let rows = self.state()?.scan(table, range, limit + 1);
+        let found =
+            self.state()?.scan(table, range, Limit { rows: limit, bytes: PAGE_BYTES }).map_err(refused)?;
         let mut page = PageBuilder::default();
-        let mut last = None;
-        for row in &rows {
-            if page.rows.len() == limit || page.bytes.len() >= PAGE_BYTES {
-                return Ok(page.end(last));
-            }
-            page.push(row)?;
-            last = row.key();
+        for row in found.rows.iter() {
+            page.push(&row)?;
         }
-        Ok(page.end(None))
+        Ok(page.end(found.next.as_deref()))
+    }
+}
+
+/// Why the state has no answer, as the error of an imported function.
+fn refused(error: StateError) -> wasmtime::Error {
+    match error {
+        StateError::Refused(message) => refusal(message),
+        StateError::Failed(fault) => wasmtime::Error::new(fault),
     }
 }
 

@@ -10,9 +10,9 @@ use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 use crate::id::{SinkIndex, SourceIndex, TaskId};
 use crate::io::{
-    Answered, Batch, CallError, Instance, Outcome, OutputSlot, Rejection, State, TableIndex, Transform,
+    Answered, Batch, CallError, Instance, Outcome, OutputSlot, Rejection, State, StoreIndex, Transform,
 };
-use crate::record::{Range, RecordRef, Span};
+use crate::record::{Chunk, Range, RecordRef, Span};
 
 /// The source of the classes.
 pub(super) const CLASSES: SourceIndex = SourceIndex(1);
@@ -127,7 +127,7 @@ impl Instance for Running {
 impl Running {
     fn answer(&self, batch: &Batch<'_>, state: &dyn State) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
-        let table = state.table("classes").unwrap();
+        let table = state.store("classes").unwrap();
         for (index, record) in (0u32..).zip(batch.records.iter()) {
             if batch.source == CLASSES {
                 class(&mut outcome, index, &record);
@@ -149,13 +149,17 @@ fn item(
     outcome: &mut Outcome,
     index: u32,
     record: &RecordRef<'_>,
-    (state, table): (&dyn State, TableIndex),
+    (state, table): (&dyn State, StoreIndex),
 ) -> Result<(), CallError> {
     let text = std::str::from_utf8(record.value().unwrap()).unwrap();
     let parts: Vec<_> = text.split('|').collect();
     let [kind, class, number] = parts[..] else { panic!("unexpected item {text}") };
-    let row = state.row(table, class.as_bytes());
-    let joined = row.and_then(|row| row.value()).map_or("-".into(), String::from_utf8_lossy);
+    let row = state.get(table, class.as_bytes()).unwrap_or_default();
+    let joined = row
+        .as_ref()
+        .and_then(Chunk::first)
+        .and_then(|row| row.value())
+        .map_or("-".into(), String::from_utf8_lossy);
     let value = |padding: usize| format!("{number}|{class}|{joined}|{}", "x".repeat(padding));
     let (out, cause) = (SinkIndex(0), Some(index));
     match Kind::of(kind) {

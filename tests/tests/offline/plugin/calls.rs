@@ -104,7 +104,7 @@ fn reads_a_table_and_gives_the_state_back() -> Result<()> {
     let answered = call_with(&mut *instance, &["lookup a", "lookup b"], Box::new(rows));
 
     assert_eq!(values(&answered.answer.expect("an outcome")), ["1", "none"]);
-    assert!(answered.state.row(gristmill_host::io::TableIndex(0), b"a").is_some());
+    assert!(answered.state.get(gristmill_host::io::StoreIndex(0), b"a").unwrap().is_some());
     Ok(())
 }
 
@@ -117,7 +117,7 @@ fn gives_the_state_back_when_the_call_fails() -> Result<()> {
     let answered = call_with(&mut *instance, &["panic"], Box::new(rows));
 
     assert!(answered.answer.is_err());
-    assert!(answered.state.row(gristmill_host::io::TableIndex(0), b"a").is_some());
+    assert!(answered.state.get(gristmill_host::io::StoreIndex(0), b"a").unwrap().is_some());
     Ok(())
 }
 

@@ -10,10 +10,11 @@ use gristmill_host::config::pipeline::Limits;
 use gristmill_host::fault::Fault;
 use gristmill_host::id::{Offset, Partition, SourceIndex, TaskId, Timestamp};
 use gristmill_host::io::{
-    Answered, Batch, CallError, Instance, KeyRange, Outcome, State, TableIndex, Transform,
+    Answered, Batch, CallError, Instance, KeyRange, Limit, Outcome, Page, State, StateError, StoreIndex,
+    Transform,
 };
 use gristmill_host::plugin::{Component, Runtime, Spec, WasmTransform};
-use gristmill_host::record::{Chunk, RecordRef};
+use gristmill_host::record::Chunk;
 use gristmill_tests::host;
 
 /// The plugin that does what its records say.
@@ -127,19 +128,27 @@ impl Rows {
 }
 
 impl State for Rows {
-    fn table(&self, name: &str) -> Option<TableIndex> {
-        (name == "lookup").then_some(TableIndex(0))
+    fn store(&self, name: &str) -> Option<StoreIndex> {
+        (name == "lookup").then_some(StoreIndex(0))
     }
 
-    fn row(&self, _table: TableIndex, key: &[u8]) -> Option<RecordRef<'_>> {
+    fn get(&self, _table: StoreIndex, key: &[u8]) -> Result<Option<Chunk>, StateError> {
         std::thread::sleep(self.delay);
-        self.rows.get(key)?.first()
+        Ok(self.rows.get(key).cloned())
     }
 
-    fn scan(&self, _table: TableIndex, range: KeyRange<'_>, limit: usize) -> Vec<RecordRef<'_>> {
+    fn scan(&self, _table: StoreIndex, range: KeyRange<'_>, limit: Limit) -> Result<Page, StateError> {
         let after = range.after.map(Bound::Excluded);
         let start = after.or(range.start.map(Bound::Included)).unwrap_or(Bound::Unbounded);
         let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
-        self.rows.range::<[u8], _>((start, end)).filter_map(|(_, row)| row.first()).take(limit).collect()
+        let mut page = Page::default();
+        for (_, row) in self.rows.range::<[u8], _>((start, end)) {
+            if page.rows.len() == limit.rows {
+                page.next = page.rows.last().and_then(|last| last.key()).map(<[u8]>::to_vec);
+                break;
+            }
+            page.rows.append_chunk(row);
+        }
+        Ok(page)
     }
 }
