@@ -176,6 +176,12 @@ codes! {
     StateDirUnusable = "state_dir_unusable", Host, Never:
         "The state directory cannot be made, written or locked.",
         "Name a directory that this user can write and no other host uses.";
+    StoreFailed = "store_failed", Task, Backoff:
+        "A task's local store cannot be opened, read or written; it is dropped and restored from Kafka.",
+        "Check the disk and the permissions below `[app] state_dir`; nothing is lost, Kafka holds the state.";
+    DiskFull = "disk_full", Task, Backoff:
+        "The disk of the state directory is full, so a task's local store cannot be written.",
+        "Make room below `[app] state_dir`, or move it to a larger disk; nothing is lost, Kafka holds the state.";
     AddressUnusable = "address_unusable", Host, Never:
         "An address to listen on is taken or not allowed.",
         "Choose another port.";

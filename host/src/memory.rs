@@ -11,6 +11,7 @@ mod group;
 mod log;
 mod sink;
 mod source;
+mod store;
 mod trouble;
 
 use std::cell::RefCell;
@@ -22,6 +23,7 @@ pub use group::MemoryMembership;
 pub use log::{Content, Fate, Stored};
 pub use sink::MemorySink;
 pub use source::MemorySource;
+pub use store::{ApplyFailure, MemoryStore, MemoryStores};
 pub use trouble::{Call, Hook, Process, Trouble};
 
 use crate::clock::Clock;

@@ -8,6 +8,22 @@ use crate::id::Partition;
 /// A key with its new value; none removes it.
 pub type Write<'a> = (&'a [u8], Option<&'a [u8]>);
 
+/// The ends of a range of keys.
+pub type StoreRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
+
+/// Whether no key can lie in a range: collections panic on ends in the wrong order, a store shows nothing.
+pub fn is_empty_range((start, end): StoreRange<'_>) -> bool {
+    match (start, end) {
+        (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
+        (Bound::Included(start), Bound::Included(end)) => start > end,
+        (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end))
+        | (Bound::Excluded(start), Bound::Included(end)) => start >= end,
+    }
+}
+
+/// Is shown a key with its value, and says whether to go on.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// The local store of one task. A copy of what Kafka holds: after any error it is discarded and restored.
 pub trait StoreEngine: Send {
     /// The value of a key.
@@ -20,11 +36,7 @@ pub trait StoreEngine: Send {
     ///
     /// # Errors
     /// `store_failed`.
-    fn scan(
-        &self,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Fault>;
+    fn scan(&self, range: StoreRange<'_>, visit: &mut Visit<'_>) -> Result<(), Fault>;
 
     /// Writes all or nothing, also when the process dies meanwhile. The keys ascend and differ. It may be lost when the machine
     /// dies, but only together with everything that was written later.
