@@ -140,7 +140,7 @@ impl fmt::Display for TaskId {
     }
 }
 
-/// The SHA-256 of a plugin's component.
+/// A SHA-256: of a plugin's component, or of the settings that an index depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 

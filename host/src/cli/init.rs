@@ -9,7 +9,7 @@ use clap::Args;
 use crate::app::plugins;
 use crate::cli::output;
 use crate::config::manifest::Manifest;
-use crate::config::pipeline::{App, BatchBounds, CommitBounds, Limits};
+use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, Limits, StateBounds};
 use crate::config::plugin_ref::PluginRef;
 use crate::config::raw::GUARANTEE;
 use crate::config::show::{quoted, toml_value};
@@ -156,7 +156,12 @@ fn transform(lines: &mut Lines, plugin: &str, manifest: &Manifest) {
         "a transaction ends after this time,",
     );
     lines.default("commit_records", &commit.records.to_string(), "or after so many source records,");
-    lines.default("commit_bytes", &quoted(&format_size(commit.bytes as u64)), "or after so much output");
+    lines.default("commit_bytes", &quoted(&format_size(commit.bytes as u64)), "or after so much output,");
+    lines.default(
+        "commit_state_bytes",
+        &quoted(&format_size(StateBounds::default().transaction_bytes)),
+        "or after so much state",
+    );
     lines.default("eager", &commit.eager.to_string(), "commit at once when nothing is left to do");
     lines.default(
         "batch_records",
@@ -166,6 +171,7 @@ fn transform(lines: &mut Lines, plugin: &str, manifest: &Manifest) {
     lines.default("batch_bytes", &quoted(&format_size(batch.bytes as u64)), "or so many bytes");
     settings(lines, manifest);
     limits(lines, name);
+    jobs(lines, name);
 }
 
 fn settings(lines: &mut Lines, manifest: &Manifest) {
@@ -196,6 +202,11 @@ fn limits(lines: &mut Lines, name: &str) {
     lines.default("output_bytes", &quoted(&format_size(limits.output_bytes)), "output of one call");
     lines.default("output_records", &limits.output_records.to_string(), "");
     lines.default(
+        "state_bytes",
+        &quoted(&format_size(StateBounds::default().call_bytes)),
+        "state that one call writes",
+    );
+    lines.default(
         "log_bytes",
         &quoted(&format_size(limits.log_bytes)),
         "log text of one call; the rest is dropped",
@@ -205,6 +216,15 @@ fn limits(lines: &mut Lines, name: &str) {
         &limits.traps_per_minute.to_string(),
         "more of them stop the transform",
     );
+}
+
+fn jobs(lines: &mut Lines, name: &str) {
+    let bounds = JobBounds::default();
+    lines.text("");
+    lines.text(&format!("[transforms.{name}.jobs]"));
+    lines.default("step", &bounds.step_outputs.to_string(), "outputs of one step; records wait for its end");
+    lines.default("share", &bounds.share.to_string(), "of the time, while records wait");
+    lines.default("rate", "10000", "outputs a second of all jobs of a task; default: no limit");
 }
 
 #[cfg(test)]
@@ -236,7 +256,9 @@ mod tests {
         let text = pipeline_file("shop", "builtin:p", &manifest::parse(MANIFEST).unwrap());
         // Every commented key, set to what the comment says. Those that stand for something else are left out.
         let placeholder = |line: &str| {
-            ["instance", "client.", "dead_letter", "sources.more"].iter().any(|k| line[2..].starts_with(k))
+            ["instance", "client.", "dead_letter", "sources.more", "rate"]
+                .iter()
+                .any(|k| line[2..].starts_with(k))
         };
         let is_key = |line: &str| line.starts_with("# ") && line.contains(" = ") && !placeholder(line);
         let set: Vec<_> = text.lines().map(|line| if is_key(line) { &line[2..] } else { line }).collect();

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::config::document::{self, Place};
-use crate::config::manifest::{Manifest, SourceDecl, SourceKind};
+use crate::config::manifest::{Manifest, SinkDecl, SourceDecl, SourceKind};
 use crate::config::pipeline::{BoundSink, BoundSource, Deployment, Pipeline, PluginIdentity, Start};
-use crate::config::raw::{Raw, RawSource, RawTransform};
+use crate::config::raw::{Raw, RawSink, RawSource, RawTransform};
 use crate::config::{schema, units};
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, Digest, SinkIndex, SourceIndex, TopicName};
+
+mod indexes;
 
 /// The interface lines that this host speaks.
 pub const INTERFACE_LINES: &[&str] = &["0.1"];
@@ -78,18 +80,26 @@ fn deploy(
     manifest: &Manifest,
     digest: Digest,
 ) -> Result<Deployment, Fault> {
+    let config = schema::check_config(&manifest.config, transform.config.open_table()?)?;
+    let sources = bind_sources(transform, manifest)?;
     let deployment = Deployment {
         app: app.clone(),
         name: transform.name.clone(),
         plugin: PluginIdentity { name: manifest.name.clone(), version: manifest.version.clone(), digest },
         workers: transform.workers,
-        sources: bind_sources(transform, manifest)?,
-        sinks: bind_sinks(transform, manifest)?,
+        sinks: bind_sinks(transform, manifest, &sources)?,
+        indexes: indexes::bind(manifest, &sources, &config),
+        sources,
         dead_letters: dead_letters(app, transform),
-        config_json: schema::check_config(&manifest.config, transform.config.open_table()?)?.to_string(),
+        stores: manifest.stores.clone(),
+        jobs: manifest.jobs.iter().map(|job| job.name.clone()).collect(),
+        state_version: manifest.state_version,
+        config_json: config.to_string(),
         limits: transform.limits,
         commit: transform.commit,
         batch: transform.batch,
+        state_bounds: transform.state_bounds,
+        job_bounds: transform.job_bounds,
     };
     check_topics(transform, &deployment)?;
     Ok(deployment)
@@ -146,6 +156,7 @@ fn bind_source(index: SourceIndex, declared: &SourceDecl, bound: &RawSource) -> 
         kind: declared.kind,
         topic: bound.topic.clone(),
         start: bound.start.unwrap_or(START),
+        previous: declared.previous,
     })
 }
 
@@ -156,22 +167,45 @@ fn source_unbound(transform: &RawTransform, name: &str) -> Fault {
     Fault::new(Code::SourceUnbound, message).hint(hint)
 }
 
-fn bind_sinks(transform: &RawTransform, manifest: &Manifest) -> Result<Vec<BoundSink>, Fault> {
+fn bind_sinks(
+    transform: &RawTransform,
+    manifest: &Manifest,
+    sources: &[Option<BoundSource>],
+) -> Result<Vec<BoundSink>, Fault> {
     let known: Vec<_> = manifest.sinks.iter().map(|sink| sink.name.as_str()).collect();
     if let Some(bound) = transform.sinks.iter().find(|bound| !known.contains(&bound.name.as_str())) {
         return Err(bound.place.unknown(&bound.name, &known));
     }
-    let bind = |(index, name): (SinkIndex, &str)| {
-        let bound = transform.sinks.iter().find(|bound| bound.name == name);
+    let bind = |(index, declared): (SinkIndex, &SinkDecl)| {
+        let name = &declared.name;
+        let bound = transform.sinks.iter().find(|bound| bound.name == *name);
         let bound = bound.ok_or_else(|| {
             let place = transform.place.position();
             let message = format!("transform `{}` does not bind its sink `{name}` ({place})", transform.name);
             let hint = format!("add `sinks.{name} = \"TOPIC\"` to `[transforms.{}]`", transform.name);
             Fault::new(Code::SinkUnbound, message).hint(hint)
         })?;
-        Ok(BoundSink { index, name: name.to_owned(), topic: bound.topic.clone() })
+        let after = bind_after(declared, bound, sources)?;
+        Ok(BoundSink { index, name: name.clone(), topic: bound.topic.clone(), after })
     };
-    (0..).map(SinkIndex).zip(known).map(bind).collect()
+    (0..).map(SinkIndex).zip(&manifest.sinks).map(bind).collect()
+}
+
+/// The broadcast sources whose positions a sink's records carry: those that the plugin names and the operator bound.
+fn bind_after(
+    declared: &SinkDecl,
+    bound: &RawSink,
+    sources: &[Option<BoundSource>],
+) -> Result<Vec<SourceIndex>, Fault> {
+    if bound.after.is_some() && declared.after.is_empty() {
+        let fault = bound.place.invalid("has `after`, but the plugin's manifest has none for this sink");
+        return Err(fault.hint("leave `after` out"));
+    }
+    if bound.after == Some(false) {
+        return Ok(Vec::new());
+    }
+    let named = |source: &&BoundSource| declared.after.contains(&source.name);
+    Ok(sources.iter().flatten().filter(named).map(|source| source.index).collect())
 }
 
 /// A topic may be read once by a transform, and what it reads it must not write: a record would come round for ever,

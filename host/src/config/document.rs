@@ -231,6 +231,22 @@ impl Item {
             .ok_or_else(|| self.place.invalid(format!("is {number}, it must be from {low} to {high}")))
     }
 
+    /// The value as a part of a whole: above 0, and not above `most`.
+    ///
+    /// # Errors
+    /// `invalid_value`.
+    pub fn share(&self, most: f64) -> Result<f64, Fault> {
+        let number = match &self.value {
+            Value::Float(number) => *number,
+            Value::Integer(number) => *number as f64,
+            _ => return Err(self.wrong_type("a number")),
+        };
+        if number > 0.0 && number <= most {
+            return Ok(number);
+        }
+        Err(self.place.invalid(format!("is {number}, it must be above 0 and at most {most}")))
+    }
+
     /// The value as a duration within bounds.
     ///
     /// # Errors

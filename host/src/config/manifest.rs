@@ -99,8 +99,6 @@ pub struct IndexDecl {
     pub version: u32,
     /// The configuration that its terms depend on.
     pub config: Vec<String>,
-    /// Whether the number of rows of a term is kept.
-    pub counted: bool,
     /// For people.
     pub description: String,
 }
@@ -153,15 +151,6 @@ impl Manifest {
 
     /// What it declares and this version of the host cannot do yet, for people. Empty when it can be run.
     pub fn unsupported(&self) -> Vec<String> {
-        let mut wants = Vec::new();
-        wants.extend(self.stores.iter().map(|store| format!("the store `{}`", store.name)));
-        wants.extend(self.indexes.iter().map(|index| format!("the index `{}`", index.name)));
-        wants.extend(self.jobs.iter().map(|job| format!("the job `{}`", job.name)));
-        wants.extend(self.endpoints.iter().map(|endpoint| format!("the endpoint `{}`", endpoint.name)));
-        let previous = self.sources.iter().filter(|source| source.previous);
-        wants.extend(previous.map(|source| format!("`previous` on the source `{}`", source.name)));
-        let after = self.sinks.iter().filter(|sink| !sink.after.is_empty());
-        wants.extend(after.map(|sink| format!("`after` on the sink `{}`", sink.name)));
-        wants
+        self.endpoints.iter().map(|endpoint| format!("the endpoint `{}`", endpoint.name)).collect()
     }
 }

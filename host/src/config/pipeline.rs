@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::manifest::SourceKind;
+use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::id::{AppId, Digest, InstanceName, SinkIndex, SourceIndex, TopicName, TransformName};
 
 /// Everything that a host process runs.
@@ -69,6 +69,14 @@ pub struct Deployment {
     pub sinks: Vec<BoundSink>,
     /// Where rejected records go.
     pub dead_letters: TopicName,
+    /// The plugin's stores.
+    pub stores: Vec<StoreDecl>,
+    /// The plugin's indexes, without those on sources that are not bound.
+    pub indexes: Vec<BoundIndex>,
+    /// The kinds of job that the plugin starts.
+    pub jobs: Vec<String>,
+    /// The version of what the plugin keeps in state.
+    pub state_version: u32,
     /// The plugin's configuration as JSON: checked, defaults filled in.
     pub config_json: String,
     /// What the plugin may use.
@@ -77,6 +85,10 @@ pub struct Deployment {
     pub commit: CommitBounds,
     /// How much goes into one call.
     pub batch: BatchBounds,
+    /// How much state may be written.
+    pub state_bounds: StateBounds,
+    /// How much jobs may do.
+    pub job_bounds: JobBounds,
 }
 
 /// Which plugin, as dead letters and logs name it.
@@ -103,6 +115,8 @@ pub struct BoundSource {
     pub topic: TopicName,
     /// Where to begin when nothing is committed.
     pub start: Start,
+    /// Whether the plugin sees the row before each record.
+    pub previous: bool,
 }
 
 /// Where a source begins when nothing is committed. Tables and broadcasts always begin at the earliest record.
@@ -136,6 +150,21 @@ pub struct BoundSink {
     pub name: String,
     /// The topic.
     pub topic: TopicName,
+    /// The broadcast sources whose position its records carry. None when the operator switched that off.
+    pub after: Vec<SourceIndex>,
+}
+
+/// An index, as it is kept for this configuration. It is rebuilt when anything of it changes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BoundIndex {
+    /// Its name in the manifest.
+    pub name: String,
+    /// The table or store that it is kept for; a table has the name of its source.
+    pub on: String,
+    /// The version in the manifest.
+    pub version: u32,
+    /// The digest of the settings that its terms depend on.
+    pub config_digest: Digest,
 }
 
 /// What a plugin may use. All are enforced; hitting one is named by its code.
@@ -199,6 +228,38 @@ pub struct BatchBounds {
 impl Default for BatchBounds {
     fn default() -> Self {
         Self { records: 500, bytes: 1 << 20 }
+    }
+}
+
+/// How much state may be written before it is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StateBounds {
+    /// By one call: keys and values, in bytes. A call that writes more fails. Default 16 MiB.
+    pub call_bytes: u64,
+    /// By a transaction, held in memory; it is committed when it has reached so much. Default 64 MiB.
+    pub transaction_bytes: u64,
+}
+
+impl Default for StateBounds {
+    fn default() -> Self {
+        Self { call_bytes: 16 << 20, transaction_bytes: 64 << 20 }
+    }
+}
+
+/// How much jobs may do.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct JobBounds {
+    /// Outputs that one step is asked for at most. Default 500.
+    pub step_outputs: u32,
+    /// The part of the worker's time that jobs may take while records wait, above 0. Default 0.5.
+    pub share: f64,
+    /// Outputs a second of all jobs of a task; none is no limit, the default.
+    pub outputs_per_second: Option<u32>,
+}
+
+impl Default for JobBounds {
+    fn default() -> Self {
+        Self { step_outputs: 500, share: 0.5, outputs_per_second: None }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::client;
 use crate::config::document::{self, Entry, Item, Place, Table};
 use crate::config::env::{self, Lookup};
-use crate::config::pipeline::{App, BatchBounds, CommitBounds, Kafka, Limits, Start};
+use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, Kafka, Limits, Start, StateBounds};
 use crate::config::plugin_ref::PluginRef;
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, InstanceName, TopicName, TransformName};
@@ -47,6 +47,10 @@ pub struct RawTransform {
     pub commit: CommitBounds,
     /// `batch_*`, defaults filled in.
     pub batch: BatchBounds,
+    /// `limits.state_bytes` and `commit_state_bytes`, defaults filled in.
+    pub state_bounds: StateBounds,
+    /// `jobs`, defaults filled in.
+    pub job_bounds: JobBounds,
 }
 
 /// A binding of a source.
@@ -71,6 +75,8 @@ pub struct RawSink {
     pub name: String,
     /// The topic.
     pub topic: TopicName,
+    /// Whether its records say what they come after, if the file says so.
+    pub after: Option<bool>,
 }
 
 /// The only guarantee that this version of the host gives; the key is there so that files can say it.
@@ -170,10 +176,12 @@ const TRANSFORM_KEYS: &[&str] = &[
     "sinks",
     "config",
     "limits",
+    "jobs",
     "dead_letter",
     "commit_interval",
     "commit_records",
     "commit_bytes",
+    "commit_state_bytes",
     "eager",
     "batch_records",
     "batch_bytes",
@@ -198,6 +206,8 @@ fn parse_transform(entry: &Entry, base: &Path) -> Result<RawTransform, Fault> {
         limits: parse_limits(&table)?,
         commit: parse_commit(&table)?,
         batch: parse_batch(&table)?,
+        state_bounds: parse_state_bounds(&table)?,
+        job_bounds: parse_jobs(&table)?,
     })
 }
 
@@ -251,9 +261,15 @@ fn parse_start(item: &Item) -> Result<Start, Fault> {
 }
 
 fn parse_sink(entry: &Entry) -> Result<RawSink, Fault> {
-    let topic =
-        if entry.item.is_table() { entry.item.table(&["topic"])?.require("topic")? } else { &entry.item };
-    Ok(RawSink { place: entry.item.place().clone(), name: entry.key.clone(), topic: parse_topic(topic)? })
+    let (topic, after) = if entry.item.is_table() {
+        let table = entry.item.table(&["topic", "after"])?;
+        (table.require("topic")?, table.get("after"))
+    } else {
+        (&entry.item, None)
+    };
+    let after = after.map(Item::truth).transpose()?;
+    let place = entry.item.place().clone();
+    Ok(RawSink { place, name: entry.key.clone(), topic: parse_topic(topic)?, after })
 }
 
 /// A name that Kafka takes for a topic.
@@ -296,11 +312,13 @@ fn bytes(item: &Item) -> Result<usize, Fault> {
         .map_err(|error| item.place().invalid("is too large for this computer").because(error))
 }
 
+const LIMIT_KEYS: &[&str] =
+    &["memory", "call", "output_bytes", "output_records", "state_bytes", "log_bytes", "traps_per_minute"];
+
 fn parse_limits(table: &Table<'_>) -> Result<Limits, Fault> {
     let mut limits = Limits::default();
     let Some(item) = table.get("limits") else { return Ok(limits) };
-    let table =
-        item.table(&["memory", "call", "output_bytes", "output_records", "log_bytes", "traps_per_minute"])?;
+    let table = item.table(LIMIT_KEYS)?;
     set(&mut limits.memory_bytes, table.get("memory"), |item| item.size(1 << 20..=4 << 30))?;
     set(&mut limits.call, table.get("call"), part)?;
     set(&mut limits.output_bytes, table.get("output_bytes"), |item| item.size(1 << 10..=512 << 20))?;
@@ -323,6 +341,32 @@ fn parse_batch(table: &Table<'_>) -> Result<BatchBounds, Fault> {
     let mut bounds = BatchBounds::default();
     set(&mut bounds.records, table.get("batch_records"), count)?;
     set(&mut bounds.bytes, table.get("batch_bytes"), bytes)?;
+    Ok(bounds)
+}
+
+/// What one call and one transaction may write. They stand beside their like: among the limits of a call, and among the
+/// bounds of a transaction.
+fn parse_state_bounds(table: &Table<'_>) -> Result<StateBounds, Fault> {
+    let mut bounds = StateBounds::default();
+    let size = |item: &Item| item.size(1 << 10..=512 << 20);
+    if let Some(limits) = table.get("limits") {
+        set(&mut bounds.call_bytes, limits.table(LIMIT_KEYS)?.get("state_bytes"), size)?;
+    }
+    set(&mut bounds.transaction_bytes, table.get("commit_state_bytes"), size)?;
+    Ok(bounds)
+}
+
+/// The most that jobs may take from records that wait: they must not be held up for ever.
+const SHARE_MAX: f64 = 0.9;
+
+fn parse_jobs(table: &Table<'_>) -> Result<JobBounds, Fault> {
+    let mut bounds = JobBounds::default();
+    let Some(item) = table.get("jobs") else { return Ok(bounds) };
+    let table = item.table(&["step", "share", "rate"])?;
+    set(&mut bounds.step_outputs, table.get("step"), |item| item.integer(1..=100_000))?;
+    set(&mut bounds.share, table.get("share"), |item| item.share(SHARE_MAX))?;
+    let rate = |item: &Item| item.integer(1..=10_000_000).map(Some);
+    set(&mut bounds.outputs_per_second, table.get("rate"), rate)?;
     Ok(bounds)
 }
 

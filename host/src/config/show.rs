@@ -48,6 +48,7 @@ fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifes
         line("commit_interval", &quoted(&format_duration(commit.interval))),
         line("commit_records", &commit.records.to_string()),
         line("commit_bytes", &quoted(&format_size(commit.bytes as u64))),
+        line("commit_state_bytes", &quoted(&format_size(deployment.state_bounds.transaction_bytes))),
         line("eager", &commit.eager.to_string()),
         line("batch_records", &batch.records.to_string()),
         line("batch_bytes", &quoted(&format_size(batch.bytes as u64))),
@@ -59,10 +60,16 @@ fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifes
             &format!("{{ topic = {topic}, start = {start} }}"),
         ));
     }
-    for sink in &deployment.sinks {
+    lines.extend(manifest.sinks.iter().zip(&deployment.sinks).map(|(declared, sink)| {
+        let bound = transform.sinks.iter().find(|bound| bound.name == sink.name);
         let topic = quoted(sink.topic.as_str());
-        lines.push(line(&format!("sinks.{}", sink.name), &format!("{{ topic = {topic} }}")));
-    }
+        let after = if declared.after.is_empty() {
+            String::new()
+        } else {
+            format!(", after = {}", bound.and_then(|bound| bound.after).unwrap_or(true))
+        };
+        line(&format!("sinks.{}", sink.name), &format!("{{ topic = {topic}{after} }}"))
+    }));
     lines.push(line("dead_letter.topic", &quoted(deployment.dead_letters.as_str())));
     lines.extend(settings(transform, manifest));
     lines.extend([
@@ -72,10 +79,24 @@ fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifes
         line("call", &quoted(&format_duration(limits.call))),
         line("output_bytes", &quoted(&format_size(limits.output_bytes))),
         line("output_records", &limits.output_records.to_string()),
+        line("state_bytes", &quoted(&format_size(deployment.state_bounds.call_bytes))),
         line("log_bytes", &quoted(&format_size(limits.log_bytes))),
         line("traps_per_minute", &limits.traps_per_minute.to_string()),
     ]);
+    lines.extend(jobs(deployment));
     lines.join("\n") + "\n"
+}
+
+fn jobs(deployment: &Deployment) -> [String; 5] {
+    let bounds = &deployment.job_bounds;
+    let rate = bounds.outputs_per_second;
+    [
+        String::new(),
+        format!("[transforms.{}.jobs]", deployment.name),
+        line("step", &bounds.step_outputs.to_string()),
+        line("share", &bounds.share.to_string()),
+        rate.map_or("# rate: no limit".to_owned(), |rate| line("rate", &rate.to_string())),
+    ]
 }
 
 /// The plugin's settings as they are written in the file or in the manifest.
@@ -145,11 +166,17 @@ mod tests {
     use crate::id::Digest;
 
     const MANIFEST: &str = "[plugin]\nname = 'p'\nversion = '1'\ninterface = '0.1'\n\
-        [[source]]\nname = 'in'\nkind = 'stream'\n[[sink]]\nname = 'out'\n\
+        [[source]]\nname = 'in'\nkind = 'stream'\n[[source]]\nname = 'all'\nkind = 'broadcast'\n\
+        [[sink]]\nname = 'out'\nafter = ['all']\n[[job]]\nname = 'walk'\n\
         [config.wait]\ntype = 'duration'\ndefault = '7d'\n[config.only_if]\ntype = 'object'\noptional = true\n";
 
     const FILE: &str = "[app]\nid = 'shop'\n[kafka]\nbrokers = 'b:1'\nclient.'sasl.password' = 's3cret'\n\
-        [transforms.t]\nplugin = 'builtin:p'\nsources.in = 'a'\nsinks.out = 'b'\nconfig.only_if = { a = [1, 'x'] }\n";
+        [transforms.t]\nplugin = 'builtin:p'\nsources.in = 'a'\nsources.all = 'c'\nsinks.out = 'b'\n\
+        config.only_if = { a = [1, 'x'] }\n";
+
+    /// What `FILE` leaves to the defaults of state and jobs, set to something else.
+    const BOUNDS: &str = "limits.state_bytes = '2KiB'\ncommit_state_bytes = '3KiB'\njobs.step = 7\njobs.share = 0.25\n\
+        jobs.rate = 9\n";
 
     fn read(text: &str) -> (Raw, Pipeline, Manifest) {
         let manifest = manifest::parse(MANIFEST).unwrap();
@@ -169,6 +196,19 @@ mod tests {
 
         assert_eq!(read(&text).1.deployments, read(FILE).1.deployments, "{text}");
         assert_eq!(shown(&text), text);
+    }
+
+    #[test]
+    fn writes_the_bounds_of_state_and_jobs_and_whether_positions_are_carried() {
+        let text = shown(FILE);
+        assert!(text.contains("sinks.out = { topic = \"b\", after = true }"), "{text}");
+        assert!(text.contains("[transforms.t.jobs]\nstep = 500\nshare = 0.5\n# rate: no limit\n"), "{text}");
+
+        let file = FILE.replace("sinks.out = 'b'", "sinks.out = { topic = 'b', after = false }") + BOUNDS;
+        let text = shown(&file);
+        assert_eq!(read(&text).1.deployments, read(&file).1.deployments, "{text}");
+        assert!(text.contains("after = false"), "{text}");
+        assert!(text.contains("step = 7\nshare = 0.25\nrate = 9\n"), "{text}");
     }
 
     #[test]

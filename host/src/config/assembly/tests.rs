@@ -72,6 +72,62 @@ fn binds_topics_by_position_and_fills_in_defaults() {
     assert_eq!(identity, ("joiner", "1.2.3"));
 }
 
+/// The manifest with a store, indexes and a job, in which the plugin sees rows before a record and `out` comes after classes.
+fn stateful() -> String {
+    let index = |name: &str, on: &str| {
+        format!("[[index]]\nname = '{name}'\non = '{on}'\nversion = 3\nconfig = ['class_pointer']\n")
+    };
+    let manifest = MANIFEST
+        .replace("interface = \"0.1\"", "interface = \"0.1\"\nstate_version = 2")
+        .replace("kind = \"table\"", "kind = \"table\"\nprevious = true")
+        .replace("kind = \"stream\"", "kind = \"table\"")
+        .replace("name = \"enriched\"", "name = \"enriched\"\nafter = [\"classes\"]");
+    let indexes = [index("by-class", "items"), index("by-update", "updates"), index("by-name", "pending")];
+    format!("{manifest}[[store]]\nname = 'pending'\n[[job]]\nname = 'walk'\n{}", indexes.concat())
+}
+
+#[test]
+fn hands_on_what_the_manifest_says_of_state_and_jobs() {
+    let file = with("jobs.share = 0.25\nlimits.state_bytes = '2KiB'");
+
+    let deployment = build(&stateful(), &file).unwrap().deployments.remove(0);
+
+    assert_eq!((deployment.state_version, deployment.stores[0].name.as_str()), (2, "pending"));
+    assert_eq!(deployment.jobs, ["walk"]);
+    assert_eq!((deployment.job_bounds.share, deployment.state_bounds.call_bytes), (0.25, 2 << 10));
+    let previous: Vec<_> = deployment.sources.iter().flatten().map(|source| source.previous).collect();
+    assert_eq!(previous, [true, false]);
+    assert_eq!(deployment.sinks[0].after, [SourceIndex(1)]);
+}
+
+#[test]
+fn keeps_indexes_of_what_is_bound_and_knows_when_their_settings_change() {
+    let indexes = |line: &str| build(&stateful(), &with(line)).unwrap().deployments.remove(0).indexes;
+    let before = indexes("config.wait = '1d'");
+
+    let shown: Vec<_> = before.iter().map(|i| (i.name.as_str(), i.on.as_str(), i.version)).collect();
+    assert_eq!(shown, [("by-class", "items", 3), ("by-name", "pending", 3)]);
+    assert_eq!(before, indexes("config.wait = '2d'"));
+    assert_ne!(before[0].config_digest, indexes("config.class_pointer = '/c'")[0].config_digest);
+    assert_eq!(indexes("sources.updates = 'updates'").len(), 3);
+}
+
+#[test]
+fn lets_the_operator_switch_positions_off_where_a_sink_carries_them() {
+    let file =
+        |after| FILE.replace("= \"enriched\"", &format!("= {{ topic = 'enriched', after = {after} }}"));
+    let after =
+        |file: &str| build(&stateful(), file).map(|built| built.deployments[0].sinks[0].after.clone());
+
+    assert_eq!(after(&file("true")).unwrap(), [SourceIndex(1)]);
+    assert_eq!(after(&file("false")).unwrap(), []);
+    assert_eq!(
+        report(MANIFEST, &file("false")),
+        "error: `transforms.join.sinks.enriched` has `after`, but the plugin's manifest has none for this sink \
+         (shop.toml:9)\nhint: leave `after` out\ncode: invalid_value"
+    );
+}
+
 #[test]
 fn reports_a_source_that_is_not_bound() {
     assert_eq!(
@@ -164,12 +220,13 @@ fn reports_another_interface_line() {
 
 #[test]
 fn reports_what_this_host_cannot_do_yet() {
-    let manifest = format!("{MANIFEST}[[store]]\nname = \"pending\"\n[[job]]\nname = \"walk\"\n");
+    let endpoint = |name: &str| format!("[[endpoint]]\nname = \"{name}\"\nmethods = [\"GET\"]\n");
+    let manifest = format!("{MANIFEST}{}{}", endpoint("details"), endpoint("prices"));
 
     assert_eq!(
         report(&manifest, FILE),
         "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
-         caused by: this version of the host cannot do yet: the store `pending`, the job `walk`\n\
+         caused by: this version of the host cannot do yet: the endpoint `details`, the endpoint `prices`\n\
          hint: use a newer host, or a plugin without it\ncode: plugin_unsupported"
     );
 }

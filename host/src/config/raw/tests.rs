@@ -33,6 +33,9 @@ fn fills_in_the_defaults() {
     let transform = &raw.transforms[0];
     assert_eq!((transform.workers, transform.limits), (1, Limits::default()));
     assert_eq!((transform.commit, transform.batch), (CommitBounds::default(), BatchBounds::default()));
+    let state_bounds = StateBounds { call_bytes: 16 << 20, transaction_bytes: 64 << 20 };
+    let job_bounds = JobBounds { step_outputs: 500, share: 0.5, outputs_per_second: None };
+    assert_eq!((transform.state_bounds, transform.job_bounds), (state_bounds, job_bounds));
 }
 
 #[test]
@@ -53,12 +56,13 @@ fn reads_every_key() {
         commit_interval = "50ms"
         commit_records = 10
         commit_bytes = "1MiB"
+        commit_state_bytes = "2MiB"
         eager = true
         batch_records = 5
         batch_bytes = "2KiB"
         sources.a = "in-a"
         sources.b = { topic = "in-b", start = "latest" }
-        sinks.o = { topic = "out" }
+        sinks.o = { topic = "out", after = false }
         dead_letter.topic = "letters"
         config.x = 5
         [transforms.t.limits]
@@ -66,8 +70,13 @@ fn reads_every_key() {
         call = "1s"
         output_bytes = "1MiB"
         output_records = 7
+        state_bytes = "1KiB"
         log_bytes = "0B"
         traps_per_minute = 3
+        [transforms.t.jobs]
+        step = 50
+        share = 0.9
+        rate = 1000
         "#,
     )
     .unwrap();
@@ -85,10 +94,12 @@ fn reads_every_key() {
     assert_eq!(transform.batch, BatchBounds { records: 5, bytes: 2048 });
     let starts: Vec<_> = transform.sources.iter().map(|s| (s.topic.as_str(), s.start)).collect();
     assert_eq!(starts, [("in-a", None), ("in-b", Some(Start::Latest))]);
-    assert_eq!(
-        (transform.sinks[0].topic.as_str(), &transform.dead_letters),
-        ("out", &Some("letters".into()))
-    );
+    let sink = &transform.sinks[0];
+    assert_eq!((sink.topic.as_str(), sink.after), ("out", Some(false)));
+    assert_eq!(transform.dead_letters, Some("letters".into()));
+    let state_bounds = StateBounds { call_bytes: 1 << 10, transaction_bytes: 2 << 20 };
+    let job_bounds = JobBounds { step_outputs: 50, share: 0.9, outputs_per_second: Some(1_000) };
+    assert_eq!((transform.state_bounds, transform.job_bounds), (state_bounds, job_bounds));
     let limits = Limits {
         memory_bytes: 32 << 20,
         call: Duration::from_secs(1),
@@ -119,7 +130,13 @@ fn reports_an_unknown_key_with_the_nearest_one_at_every_level() {
             "transforms.t.sources.a.topc",
             "did you mean `topic`?",
         ),
-        ("transforms.t", "sinks.o = { zzz = 'x' }", "transforms.t.sinks.o.zzz", "known here: `topic`"),
+        ("transforms.t", "jobs.steps = 5", "transforms.t.jobs.steps", "did you mean `step`?"),
+        (
+            "transforms.t",
+            "sinks.o = { zzz = 'x' }",
+            "transforms.t.sinks.o.zzz",
+            "known here: `topic`, `after`",
+        ),
     ] {
         let line_number = match section {
             "app" => 3,
@@ -171,6 +188,34 @@ fn reports_values_that_make_no_sense() {
             "`transforms.t.sources.a.start` is `now`, it must be `earliest` or `latest`",
         ),
         ("transforms.t", "sources = 'x'", "`transforms.t.sources` is text, it must be a table"),
+        (
+            "transforms.t",
+            "jobs.share = 0",
+            "`transforms.t.jobs.share` is 0, it must be above 0 and at most 0.9",
+        ),
+        (
+            "transforms.t",
+            "jobs.share = 0.91",
+            "`transforms.t.jobs.share` is 0.91, it must be above 0 and at most 0.9",
+        ),
+        ("transforms.t", "jobs.share = '1/2'", "`transforms.t.jobs.share` is text, it must be a number"),
+        ("transforms.t", "jobs.step = 0", "`transforms.t.jobs.step` is 0, it must be from 1 to 100000"),
+        ("transforms.t", "jobs.rate = 0", "`transforms.t.jobs.rate` is 0, it must be from 1 to 10000000"),
+        (
+            "transforms.t",
+            "limits.state_bytes = '1B'",
+            "`transforms.t.limits.state_bytes` is `1B`, it must be from 1KiB to 512MiB",
+        ),
+        (
+            "transforms.t",
+            "commit_state_bytes = '1GiB'",
+            "`transforms.t.commit_state_bytes` is `1GiB`, it must be from 1KiB to 512MiB",
+        ),
+        (
+            "transforms.t",
+            "sinks.o = { topic = 'x', after = 1 }",
+            "`transforms.t.sinks.o.after` is a whole number, it must be true or false",
+        ),
         (
             "transforms.t",
             "guarantee = 'at-most-once'",

@@ -70,7 +70,7 @@ pub(super) struct Bench {
 pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
     let source = |index: u32, name: &str, kind| {
         let (index, start) = (SourceIndex(index), Start::Earliest);
-        Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start })
+        Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start, previous: false })
     };
     let sink = |topic: &str, max_bytes, compacted| SinkSpec {
         topic: topic.into(),

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{
-    BatchBounds, BoundSink, BoundSource, CommitBounds, Deployment, Limits, PluginIdentity, Start,
+    BatchBounds, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, Limits, PluginIdentity, Start,
+    StateBounds,
 };
 use crate::fault::{Code, Fault};
 use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
@@ -372,7 +373,8 @@ fn record(key: &str, value: &str, timestamp: Timestamp) -> Content {
 
 fn deployment(setup: Setup) -> Deployment {
     let source = |index: u32, name: &str, kind, start| {
-        Some(BoundSource { index: SourceIndex(index), name: name.into(), kind, topic: name.into(), start })
+        let (index, previous) = (SourceIndex(index), false);
+        Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start, previous })
     };
     Deployment {
         app: "sim".into(),
@@ -384,11 +386,22 @@ fn deployment(setup: Setup) -> Deployment {
             source(CLASSES.0, "classes", SourceKind::Broadcast, Start::Earliest),
             source(2, "updates", SourceKind::Stream, setup.start),
         ],
-        sinks: vec![BoundSink { index: SinkIndex(0), name: "enriched".into(), topic: "enriched".into() }],
+        sinks: vec![BoundSink {
+            index: SinkIndex(0),
+            name: "enriched".into(),
+            topic: "enriched".into(),
+            after: Vec::new(),
+        }],
         dead_letters: "dead".into(),
+        stores: Vec::new(),
+        indexes: Vec::new(),
+        jobs: Vec::new(),
+        state_version: 1,
         config_json: "{}".into(),
         limits: setup.limits,
         commit: setup.commit,
         batch: setup.batch,
+        state_bounds: StateBounds::default(),
+        job_bounds: JobBounds::default(),
     }
 }
