@@ -6,9 +6,11 @@
 //! the group or are refused, and a request to end a transaction may arrive late. It is single-threaded, deterministic, and
 //! driven by a manual clock.
 
+mod bad_days;
 mod coordinator;
 mod group;
 mod log;
+mod restorer;
 mod sink;
 mod source;
 mod store;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 pub use group::MemoryMembership;
 pub use log::{Content, Fate, Stored};
+pub use restorer::MemoryRestorer;
 pub use sink::MemorySink;
 pub use source::MemorySource;
 pub use store::{ApplyFailure, MemoryStore, MemoryStores};
@@ -28,7 +31,7 @@ pub use trouble::{Call, Hook, Process, Trouble};
 
 use crate::clock::Clock;
 use crate::id::{Offset, Partition, TopicName, TopicPartition};
-use crate::io::{Committed, TopicFacts};
+use crate::io::{Bounds, Committed, TopicFacts};
 use crate::memory::coordinator::Transaction;
 use crate::memory::group::Group;
 use crate::memory::log::Log;
@@ -167,6 +170,15 @@ impl Cluster {
         state.log(place).map_or_else(Default::default, |log| (log.stable_end(), log.end()))
     }
 
+    /// What a partition holds.
+    pub(crate) fn bounds(&self, place: &TopicPartition) -> Bounds {
+        let (start, stable_end) = match self.state.borrow_mut().log(place) {
+            Some(log) => (log.start(), log.stable_end()),
+            None => Default::default(),
+        };
+        Bounds { start, stable_end }
+    }
+
     /// The committed position of a group.
     pub fn committed(&self, group: &str, place: &TopicPartition) -> Option<Committed> {
         self.state.borrow().groups.get(group).and_then(|group| group.offsets.get(place).cloned())
@@ -199,6 +211,11 @@ impl State {
     pub(crate) fn log(&mut self, place: &TopicPartition) -> Option<&mut Log> {
         let index = usize::try_from(place.partition.0).ok()?;
         self.topics.get_mut(&place.topic)?.logs.get_mut(index)
+    }
+
+    fn forget_topic(&mut self, topic: &TopicName) {
+        self.transactions.values_mut().for_each(|transaction| transaction.forget_topic(topic));
+        self.groups.values_mut().for_each(|group| group.offsets.retain(|place, _| place.topic != *topic));
     }
 
     fn pass_time(&mut self, now: Duration) {

@@ -24,12 +24,12 @@ pub enum Restored {
         /// The position that is read to.
         until: Offset,
     },
-    /// Committed records, in offset order.
+    /// Committed records, in offset order, all before the position that is read to.
     Records(Chunk),
-    /// Everything was read; the position to go on from, which lies behind control records.
+    /// Everything was read; the position to go on from, which is the one that was told in the beginning.
     Done(Offset),
-    /// `from` lies before the first record or beyond the end: the partition is not the one that was read before. Nothing
-    /// more comes.
+    /// `from` lies before the first record or beyond the end, or the position to read to does: the partition is not the one
+    /// that was read before, or it was cut. Nothing more comes.
     OutOfRange(Bounds),
     /// It cannot be read. Nothing more comes.
     Failed(Fault),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::id::TopicPartition;
+use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::Committed;
 use crate::memory::State;
 use crate::memory::group::MemoryMembership;
@@ -19,6 +19,14 @@ pub(crate) struct Transaction {
     partitions: BTreeSet<TopicPartition>,
     /// Offsets that are committed with it, by group.
     offsets: BTreeMap<String, BTreeMap<TopicPartition, Committed>>,
+}
+
+impl Transaction {
+    /// The topic is gone, with what was written to it and the positions in it.
+    pub(crate) fn forget_topic(&mut self, topic: &TopicName) {
+        self.partitions.retain(|place| place.topic != *topic);
+        self.offsets.values_mut().for_each(|positions| positions.retain(|place, _| place.topic != *topic));
+    }
 }
 
 /// How a transaction ends.
@@ -63,21 +71,18 @@ impl State {
         }
     }
 
-    /// Appends a record in the producer's transaction.
+    /// Appends a record in the producer's transaction, and tells where; nowhere if the topic is gone.
     pub(crate) fn write(
         &mut self,
         (id, epoch): (&str, u64),
         place: &TopicPartition,
         content: Content,
         now: Duration,
-    ) -> Result<(), Fenced> {
+    ) -> Result<Option<Offset>, Fenced> {
         let transaction = self.current(id, epoch)?;
         transaction.started.get_or_insert(now);
         transaction.partitions.insert(place.clone());
-        if let Some(log) = self.log(place) {
-            log.append(content, Fate::Open(epoch));
-        }
-        Ok(())
+        Ok(self.log(place).map(|log| log.append(content, Fate::Open(epoch))))
     }
 
     /// Makes positions part of the producer's transaction, if they come from a current member of the group.

@@ -1,7 +1,9 @@
 //! The producer side: transactions under an id.
 
+use std::collections::BTreeMap;
+
 use crate::fault::{Code, Fault};
-use crate::id::{Partition, TopicName, TopicPartition};
+use crate::id::{Offset, Partition, TopicName, TopicPartition};
 use crate::io::{CauseId, Committed, Outgoing, Sink, TopicFacts, TransactionError};
 use crate::memory::coordinator::{End, Fenced, OffsetsRefused};
 use crate::memory::group::MemoryMembership;
@@ -15,6 +17,8 @@ pub struct MemorySink {
     id: String,
     epoch: u64,
     queue: Vec<Queued>,
+    /// Where the last record of the open transaction lies in each partition.
+    acknowledged: BTreeMap<TopicPartition, Offset>,
     has_begun: bool,
     process: Process,
 }
@@ -37,6 +41,7 @@ impl MemorySink {
             id: id.to_owned(),
             epoch,
             queue: Vec::new(),
+            acknowledged: BTreeMap::new(),
             has_begun: false,
             process: process.clone(),
         }
@@ -78,6 +83,7 @@ impl MemorySink {
 
     fn end(&mut self, end: End) -> Result<(), TransactionError> {
         self.queue.clear();
+        self.acknowledged.clear();
         self.has_begun = false;
         let ended = self.cluster.state.borrow_mut().end_transaction(&self.id, self.epoch, end);
         ended.map(|_| ()).map_err(|Fenced| fenced())
@@ -98,7 +104,10 @@ impl MemorySink {
                 continue;
             }
             let producer = (self.id.as_str(), self.epoch);
-            state.write(producer, &record.place, record.content, now).map_err(|Fenced| fenced())?;
+            let written = state.write(producer, &record.place, record.content, now);
+            if let Some(offset) = written.map_err(|Fenced| fenced())? {
+                self.acknowledged.insert(record.place, offset);
+            }
         }
         if refused.is_empty() {
             return Ok(());
@@ -155,6 +164,11 @@ impl Sink for MemorySink {
         written
     }
 
+    fn acknowledged(&self, changelog: &TopicPartition) -> Option<Offset> {
+        self.expect(self.queue.is_empty(), "asks where its records lie before they are acknowledged");
+        self.acknowledged.get(changelog).copied()
+    }
+
     fn send_offsets(
         &mut self,
         positions: &[(TopicPartition, Committed)],
@@ -201,6 +215,7 @@ impl Sink for MemorySink {
     fn replace(&mut self) -> Result<(), TransactionError> {
         let trouble = self.enter(Call::Replace)?;
         self.queue.clear();
+        self.acknowledged.clear();
         self.has_begun = false;
         self.epoch = self.cluster.state.borrow_mut().init_producer(&self.id);
         self.leave(Call::Replace, trouble)

@@ -7,9 +7,9 @@ use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::{Bounds, Committed, Input, Source};
 use crate::memory::group::{MemoryMembership, News};
-use crate::memory::log::{Content, Log};
+use crate::memory::log::Log;
 use crate::memory::{Call, Cluster, Process, Trouble};
-use crate::record::{Chunk, Header};
+use crate::record::Chunk;
 
 /// A consumer.
 pub struct MemorySource {
@@ -138,6 +138,22 @@ impl MemorySource {
         }
     }
 
+    /// What a real client answers when it asks for an offset that does not exist.
+    fn check_positions(&self) -> Result<(), Fault> {
+        let mut state = self.cluster.state.borrow_mut();
+        let mut reading = self.cursors.iter().filter(|(_, cursor)| !cursor.is_paused);
+        let is_lost = |(place, cursor): &(&TopicPartition, &Cursor)| {
+            state.log(place).is_some_and(|log| !log.has(cursor.position))
+        };
+        match reading.find(is_lost) {
+            None => Ok(()),
+            Some((place, cursor)) => {
+                let message = format!("{place} has no offset {} any more", cursor.position);
+                Err(Fault::new(Code::PositionLost, message))
+            }
+        }
+    }
+
     fn fetch(&mut self) -> Option<Input> {
         let count = self.cursors.len();
         self.turn = self.turn.wrapping_add(1);
@@ -159,17 +175,13 @@ fn read(log: &Log, place: &TopicPartition, cursor: &mut Cursor, most: usize) -> 
             return Some(Input::Records(place.clone(), chunk));
         }
         cursor.position = entry.offset.next();
-        if let (true, Content::Record { key, value, headers, timestamp }) =
-            (entry.is_visible(), &entry.content)
-        {
-            let headers = headers.iter().map(|(name, value)| Header { name, value: value.as_deref() });
-            chunk.push(key.as_deref(), value.as_deref(), headers, (*timestamp, entry.offset));
-        }
+        entry.push_to(&mut chunk);
     }
     if !chunk.is_empty() {
         return Some(Input::Records(place.clone(), chunk));
     }
     let end = log.stable_end();
+    cursor.position = cursor.position.max(end);
     let is_new = cursor.told_end.replace(end) != Some(end);
     is_new.then(|| Input::End(place.clone(), end))
 }
@@ -185,7 +197,10 @@ impl Source for MemorySource {
         }
         let input = match self.news()? {
             Some(news) => Some(news),
-            None => self.fetch(),
+            None => {
+                self.check_positions()?;
+                self.fetch()
+            }
         };
         if input.is_none() {
             self.cluster.clock.advance(wait);
@@ -258,8 +273,8 @@ impl Source for MemorySource {
 
     fn bounds(&mut self, partition: &TopicPartition) -> Result<Bounds, Fault> {
         let trouble = self.enter(Call::Bounds)?;
-        let (stable_end, _) = self.cluster.ends(partition);
-        self.leave(Call::Bounds, trouble, Bounds { start: Offset(0), stable_end })
+        let bounds = self.cluster.bounds(partition);
+        self.leave(Call::Bounds, trouble, bounds)
     }
 
     fn seek(&mut self, positions: &[(TopicPartition, Offset)]) -> Result<(), Fault> {

@@ -23,11 +23,12 @@ pub enum Call {
     Commit,
     Abort,
     Replace,
+    Restore,
 }
 
 impl Call {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Poll,
         Self::Release,
         Self::Membership,
@@ -43,6 +44,7 @@ impl Call {
         Self::Commit,
         Self::Abort,
         Self::Replace,
+        Self::Restore,
     ];
 }
 
