@@ -60,6 +60,9 @@ pub struct Batch<'a> {
     pub partition: Partition,
     /// The records.
     pub records: &'a Chunk,
+    /// For each record the row that its key had before it: as many as there are records, without a value where there was no
+    /// row. None unless the source asks for it.
+    pub previous: Option<&'a Chunk>,
     /// Wall clock when the call began.
     pub now: Timestamp,
     /// The highest timestamp that the task has seen.

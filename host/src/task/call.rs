@@ -88,8 +88,14 @@ impl Task {
             Ok(instance) => instance,
             Err(fault) => return self.give_up(run, fault),
         };
-        let batch =
-            Batch { source: run.source, partition: run.partition, records, now: around.now, stream_time };
+        let batch = Batch {
+            source: run.source,
+            partition: run.partition,
+            records,
+            previous: None,
+            now: around.now,
+            stream_time,
+        };
         let answer = instance.process(batch, self.broadcast.state()).answer;
         let given = Given { records, now: around.now, stream_time };
         let checked =

@@ -46,6 +46,7 @@ fn of_size(deployed: &impl Transform, task: &TaskId, size: usize) -> Result<f64>
                 source: SourceIndex(0),
                 partition: Partition(0),
                 records: &chunk,
+                previous: None,
                 now: Timestamp(0),
                 stream_time: Timestamp(0),
             };

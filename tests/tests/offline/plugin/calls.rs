@@ -23,6 +23,7 @@ fn hands_records_over_byte_by_byte() -> Result<()> {
         source: SourceIndex(0),
         partition: Partition(3),
         records: &records,
+        previous: None,
         now: Timestamp(0),
         stream_time: Timestamp(0),
     };

@@ -90,6 +90,7 @@ pub(crate) fn call_with(instance: &mut dyn Instance, values: &[&str], state: Box
         source: SourceIndex(0),
         partition: Partition(0),
         records: &records,
+        previous: None,
         now: Timestamp(1_000),
         stream_time: Timestamp(5),
     };
