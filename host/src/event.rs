@@ -373,3 +373,29 @@ impl AssignmentChanged<'_> {
         registry().add("gristmill_assignments_total", &labels, 1);
     }
 }
+
+/// Reading a changelog does not get on.
+#[derive(Debug)]
+pub struct RestoreStandsStill<'a> {
+    /// The partition.
+    pub place: &'a TopicPartition,
+    /// How far it was read.
+    pub position: Offset,
+    /// How far it must be read.
+    pub until: Offset,
+    /// Whether a transaction before that is open. Else the broker gives no records.
+    pub is_open: bool,
+    /// For how long.
+    pub waited: Duration,
+}
+
+impl RestoreStandsStill<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let cause = if self.is_open { "a transaction is open" } else { "no records come" };
+        tracing::warn!(topic = %self.place.topic, partition = self.place.partition.0, position = self.position.0,
+            until = self.until.0, seconds = self.waited.as_secs(), "a restore stands still: {cause}");
+        let labels = [("topic", self.place.topic.as_str()), ("cause", cause)];
+        registry().add("gristmill_restore_stills_total", &labels, 1);
+    }
+}

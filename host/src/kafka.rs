@@ -6,10 +6,10 @@
 //! `consumer` and `producer`; everything above them is ordinary code.
 //!
 //! ```text
-//! source  broadcast  tail       what the host reads
-//! sink    produce    topics     what it writes and makes
-//! consumer  producer            thin clients: one owner, a few calls
-//! client  native  error         settings, pointers with owners, codes
+//! source  broadcast  tail  restorer   what the host reads
+//! sink    produce    topics           what it writes and makes
+//! consumer  producer                  thin clients: one owner, a few calls
+//! client  native  error               settings, pointers with owners, codes
 //! ```
 
 pub mod broadcast;
@@ -23,6 +23,7 @@ mod native;
 pub mod produce;
 mod producer;
 mod rebalance;
+pub mod restorer;
 pub mod sink;
 pub mod source;
 pub mod tail;

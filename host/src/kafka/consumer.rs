@@ -113,6 +113,20 @@ impl Consumer {
         Failure::check_code(unsafe { rd_kafka_assign(self.client.native_ptr(), list.as_ptr()) })
     }
 
+    /// Reads these partitions too, from these offsets, without a group.
+    pub(super) fn assign_more(&self, positions: &[(TopicPartition, Offset)]) -> Result<(), Failure> {
+        let list = PartitionList::with_offsets(positions);
+        // SAFETY: client and list are alive; the error is taken over.
+        unsafe { Failure::check(rd_kafka_incremental_assign(self.client.native_ptr(), list.as_ptr())) }
+    }
+
+    /// Does not read these partitions any more. What was fetched of them is not given out.
+    pub(super) fn unassign_some(&self, partitions: &[TopicPartition]) -> Result<(), Failure> {
+        let list = PartitionList::at(partitions, Offset(0));
+        // SAFETY: as above.
+        unsafe { Failure::check(rd_kafka_incremental_unassign(self.client.native_ptr(), list.as_ptr())) }
+    }
+
     /// Gives all partitions back.
     pub(super) fn unassign(&self) {
         unassign(self.client.native_ptr());

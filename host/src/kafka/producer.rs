@@ -2,10 +2,10 @@
 //!
 //! Delivery reports are served by a thread of its own, because librdkafka's flush, commit and abort wait for them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaType;
 use rdkafka::{ClientConfig, ClientContext};
 
 use crate::fault::{Code, Fault};
-use crate::id::{TopicName, TopicPartition};
+use crate::id::{Offset, Partition, TopicName, TopicPartition};
 use crate::io::{Committed, Outgoing};
 use crate::kafka::client::native;
 use crate::kafka::client_log;
@@ -47,6 +47,10 @@ pub(super) struct Undelivered {
 #[derive(Default)]
 pub(super) struct Reports {
     undelivered: Mutex<Vec<Undelivered>>,
+    /// The handle of the topic whose offsets are wanted; 0 when there is none.
+    watched: AtomicUsize,
+    /// The highest offset in each partition of that topic.
+    highest: Mutex<BTreeMap<i32, i64>>,
     end_requests: AtomicU32,
     offset_requests: AtomicU32,
     is_ending: AtomicBool,
@@ -58,6 +62,7 @@ impl Reports {
     /// Forgets everything: a transaction begins.
     pub(super) fn clear(&self) {
         self.undelivered.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.highest.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.end_requests.store(0, Ordering::SeqCst);
         self.offset_requests.store(0, Ordering::SeqCst);
     }
@@ -65,6 +70,21 @@ impl Reports {
     /// The records that were not delivered since the last call.
     pub(super) fn take_undelivered(&self) -> Vec<Undelivered> {
         std::mem::take(&mut *self.undelivered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The highest offset that a record has got in a partition of the topic that is watched.
+    pub(super) fn highest(&self, partition: Partition) -> Option<Offset> {
+        let highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        highest.get(&partition.0).copied().map(Offset)
+    }
+
+    fn delivered(&self, message: &rd_kafka_message_t) {
+        // A report of a batch that was sent twice has no offset.
+        if message.rkt as usize == self.watched.load(Ordering::Relaxed) && message.offset >= 0 {
+            let mut highest = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+            let offset = highest.entry(message.partition).or_insert(message.offset);
+            *offset = message.offset.max(*offset);
+        }
     }
 
     /// How many times this transaction's end was asked for.
@@ -113,6 +133,13 @@ impl Producer {
     /// What librdkafka's threads have told.
     pub(super) fn reports(&self) -> &Reports {
         self.client.context()
+    }
+
+    /// From now on the offsets of records in this topic are remembered.
+    pub(super) fn watch(&mut self, topic: &TopicName) -> Result<(), Failure> {
+        let handle = self.topic(topic)?;
+        self.reports().watched.store(handle as usize, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Hands a record over. `_QUEUE_FULL` means: later.
@@ -314,9 +341,12 @@ unsafe extern "C" fn on_delivery(
 ) {
     // SAFETY: the message lives while the call lasts; the opaque is the client's `Reports`, which outlives it.
     let (message, reports) = unsafe { (&*message, &*opaque.cast::<Reports>()) };
+    if message.err == ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return reports.delivered(message);
+    }
     // What an abort throws away was not refused by anybody.
     let purged = [ErrorCode::RD_KAFKA_RESP_ERR__PURGE_QUEUE, ErrorCode::RD_KAFKA_RESP_ERR__PURGE_INFLIGHT];
-    if message.err == ErrorCode::RD_KAFKA_RESP_ERR_NO_ERROR || purged.contains(&message.err) {
+    if purged.contains(&message.err) {
         return;
     }
     let cause = u32::try_from(message._private.addr()).unwrap_or(u32::MAX);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
-use crate::id::TopicPartition;
+use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::{CauseId, Committed, Outgoing, Sink, TransactionError};
 use crate::kafka::client;
 use crate::kafka::consumer::Membership;
@@ -47,6 +47,7 @@ pub struct KafkaSink {
     kafka: Kafka,
     transactional_id: String,
     batch_bytes: usize,
+    changelog: Option<TopicName>,
     producer: Option<Producer>,
     /// Whether a commit was tried in the open transaction.
     was_committing: bool,
@@ -63,10 +64,17 @@ impl KafkaSink {
             transactional_id: transactional_id.to_owned(),
             // The broker checks batches: a larger one could be refused with all that is in it, for no record's fault.
             batch_bytes: record_bytes_max.min(BATCH_BYTES),
+            changelog: None,
             producer: None,
             was_committing: false,
             is_spent: false,
         }
+    }
+
+    /// With the changelog of the transform: [`Sink::acknowledged`] tells about its partitions and no others.
+    #[must_use]
+    pub fn with_changelog(self, changelog: &TopicName) -> Self {
+        Self { changelog: Some(changelog.clone()), ..self }
     }
 
     fn producer(&mut self) -> Result<&mut Producer, TransactionError> {
@@ -136,6 +144,12 @@ impl Sink for KafkaSink {
         })
     }
 
+    fn acknowledged(&self, changelog: &TopicPartition) -> Option<Offset> {
+        let producer =
+            self.producer.as_ref().filter(|_| self.changelog.as_ref() == Some(&changelog.topic))?;
+        producer.reports().highest(changelog.partition)
+    }
+
     fn send_offsets(
         &mut self,
         positions: &[(TopicPartition, Committed)],
@@ -186,7 +200,11 @@ impl Sink for KafkaSink {
         self.is_spent = false;
         self.was_committing = false;
         let config = client::transactional(&self.kafka, &self.transactional_id, self.batch_bytes);
-        let producer = Producer::open(&config).map_err(TransactionError::Fatal)?;
+        let mut producer = Producer::open(&config).map_err(TransactionError::Fatal)?;
+        if let Some(changelog) = &self.changelog {
+            let what = |failure| error::fault(format!("cannot write to `{changelog}`"), failure);
+            producer.watch(changelog).map_err(|failure| TransactionError::Fatal(what(failure)))?;
+        }
         let initialized = repeat(INIT_TIMEOUT, |wait| producer.init_transactions(wait));
         initialized.map_err(|failure| {
             let what = format!("cannot start the transactional producer `{}`", self.transactional_id);

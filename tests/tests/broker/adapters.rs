@@ -2,6 +2,7 @@
 
 mod broadcast;
 mod restarts;
+mod restorer;
 mod sink;
 mod source;
 mod support;

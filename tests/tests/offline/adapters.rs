@@ -3,6 +3,8 @@
 #[path = "../broker/adapters/broadcast.rs"]
 mod broadcast;
 mod outcomes;
+#[path = "../broker/adapters/restorer.rs"]
+mod restorer;
 #[path = "../broker/adapters/sink.rs"]
 mod sink;
 #[path = "../broker/adapters/source.rs"]
