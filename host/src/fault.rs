@@ -150,6 +150,9 @@ codes! {
     TopicUnfit = "topic_unfit", Host, Never:
         "A topic has settings that its use does not allow, such as a table that is not compacted.",
         "Change the setting that the message names.";
+    ChangelogPartitionMismatch = "changelog_partition_mismatch", Host, Never:
+        "The changelog of a transform has another number of partitions than its sources.",
+        "Restore the old partition count, or start without the state: stop all hosts and delete the changelog.";
     NotAuthorized = "not_authorized", Host, Never:
         "The cluster refuses an operation to this user.",
         "Grant it; `gristmill topics FILE --acls` lists what is needed.";

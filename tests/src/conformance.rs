@@ -115,6 +115,7 @@ macro_rules! conformance_tests {
                 drops_tombstones_in_the_end,
                 keeps_offsets_and_order,
                 keeps_aborted_records_hidden,
+                ends_behind_what_compaction_has_left,
             }
             processing {
                 processes_each_record_once_through_aborts_and_a_crash,

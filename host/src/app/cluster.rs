@@ -1,7 +1,7 @@
 //! The cluster before the first record: reached, the host's own topics made, all topics described and checked.
 
 use crate::app::checks;
-use crate::app::topics::{self, Facts, Need, Role};
+use crate::app::topics::{self, Facts};
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
 
@@ -19,20 +19,12 @@ pub fn prepare(pipeline: &Pipeline) -> Result<Facts, Vec<Fault>> {
 fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {
     let admin = checks::connect(&pipeline.kafka)?;
     let present = checks::facts(&admin, pipeline)?;
-    let missing = topics::needs(pipeline).into_iter().filter(|need| !present.contains_key(&need.name));
-    // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
-    let plans: Vec<_> = missing.filter(|need| is_ours(pipeline, need)).map(|need| need.plan(-1)).collect();
+    let plans = topics::internal_plans(pipeline, &present);
     if plans.is_empty() {
         return Ok(present);
     }
     admin.create(&plans)?;
     checks::facts(&admin, pipeline)
-}
-
-/// Whether only the host uses a topic, and under the application's prefix: then it makes it by itself.
-fn is_ours(pipeline: &Pipeline, need: &Need) -> bool {
-    let is_internal = need.uses.iter().all(|usage| usage.role == Role::DeadLetters);
-    is_internal && need.name.as_str().starts_with(&format!("{}.", pipeline.app.id))
 }
 
 /// How many tasks a deployment has: the partition count of its sources.

@@ -163,9 +163,13 @@ impl Post {
     fn worker(self, id: &str) -> Result<Worker<KafkaSource, KafkaSink>, Fault> {
         let sinks = self.spec.sinks.iter().chain([&self.spec.dead_letters]);
         let record_bytes_max = sinks.map(|sink| sink.facts.max_bytes).min().unwrap_or(usize::MAX);
+        let sink = KafkaSink::new(&self.kafka, id, record_bytes_max);
         let ports = Ports {
             source: KafkaSource::join(&self.kafka, &self.deployment, id)?,
-            sink: KafkaSink::new(&self.kafka, id, record_bytes_max),
+            sink: match self.deployment.keeps_state() {
+                true => sink.with_changelog(&self.deployment.changelog()),
+                false => sink,
+            },
             transform: Box::new(self.transform),
             views: self.views,
             clock: Clock::system(),

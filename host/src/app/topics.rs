@@ -1,13 +1,20 @@
 //! The topics that a pipeline needs, and whether the cluster's topics fit it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::{Code, Fault};
-use crate::id::TopicName;
+use crate::id::{AppId, TopicName};
 use crate::kafka::topics::{TopicDescription, TopicPlan};
 use crate::task::note;
+
+/// How long a changelog keeps tombstones: local state that is older than half of it is restored from nothing.
+pub const CHANGELOG_TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The newest segment is never compacted, and every restore reads it whole.
+const CHANGELOG_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// What the cluster says about the topics that exist.
 pub type Facts = BTreeMap<TopicName, TopicDescription>;
@@ -39,6 +46,8 @@ pub enum Role {
     Sink(String),
     /// It writes the records there that it cannot process.
     DeadLetters,
+    /// It keeps its state in it.
+    Changelog,
 }
 
 impl Use {
@@ -48,25 +57,45 @@ impl Use {
             Role::Source(name, kind) => format!("source {name} ({})", kind.as_str()),
             Role::Sink(name) => format!("sink {name}"),
             Role::DeadLetters => "dead letters".to_owned(),
+            Role::Changelog => "changelog".to_owned(),
         };
         format!("{}: {role}", self.transform)
     }
 }
 
 impl Need {
-    /// Whether somebody reads it as a table: then the latest record of a key must stay for ever.
-    pub fn is_table(&self) -> bool {
-        let is_table = |role: &Role| match role {
-            Role::Source(_, SourceKind::Table | SourceKind::Broadcast) => true,
+    /// Whether the latest record of a key must stay for ever.
+    fn is_compacted(&self) -> bool {
+        let is_compacted = |role: &Role| match role {
+            Role::Source(_, SourceKind::Table | SourceKind::Broadcast) | Role::Changelog => true,
             Role::Source(_, SourceKind::Stream) | Role::Sink(_) | Role::DeadLetters => false,
         };
-        self.uses.iter().any(|usage| is_table(&usage.role))
+        self.uses.iter().any(|usage| is_compacted(&usage.role))
+    }
+
+    /// Whether it belongs to the host alone, which makes it by itself under the application's prefix.
+    fn is_internal(&self, app: &AppId) -> bool {
+        let is_internal = |role: &Role| match role {
+            Role::DeadLetters | Role::Changelog => true,
+            Role::Source(..) | Role::Sink(_) => false,
+        };
+        self.uses.iter().all(|usage| is_internal(&usage.role))
+            && self.name.as_str().starts_with(&format!("{app}."))
+    }
+
+    fn is_changelog(&self) -> bool {
+        self.uses.iter().any(|usage| usage.role == Role::Changelog)
     }
 
     /// How to make it.
-    pub fn plan(&self, partitions: i32) -> TopicPlan {
-        let policy = if self.is_table() { "compact" } else { "delete" };
-        let settings = BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]);
+    fn plan(&self, partitions: i32) -> TopicPlan {
+        let policy = if self.is_compacted() { "compact" } else { "delete" };
+        let mut settings = BTreeMap::from([("cleanup.policy", policy.to_owned())]);
+        if self.is_changelog() {
+            settings.insert("delete.retention.ms", CHANGELOG_TOMBSTONES.as_millis().to_string());
+            settings.insert("segment.bytes", CHANGELOG_SEGMENT_BYTES.to_string());
+        }
+        let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         TopicPlan { name: self.name.clone(), partitions, replication: None, settings }
     }
 }
@@ -89,6 +118,9 @@ pub fn needs(pipeline: &Pipeline) -> Vec<Need> {
             add(&sink.topic, deployment, Role::Sink(sink.name.clone()));
         }
         add(&deployment.dead_letters, deployment, Role::DeadLetters);
+        if deployment.keeps_state() {
+            add(&deployment.changelog(), deployment, Role::Changelog);
+        }
     }
     needs
 }
@@ -99,29 +131,47 @@ pub fn names(pipeline: &Pipeline) -> BTreeSet<TopicName> {
 }
 
 /// How to make the topics that do not exist yet. A source gets as many partitions as the sources that it is joined
-/// with; everything else gets `partitions`.
+/// with, a changelog as many as the sources of its transform; everything else gets `partitions`.
 pub fn plans(pipeline: &Pipeline, facts: &Facts, partitions: i32) -> Vec<TopicPlan> {
     let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
-    missing.map(|need| need.plan(joined_count(pipeline, facts, &need.name).unwrap_or(partitions))).collect()
+    missing.map(|need| need.plan(task_count(pipeline, facts, &need.name).unwrap_or(partitions))).collect()
 }
 
-/// The partition count of an existing topic that must have as many partitions as this one.
-fn joined_count(pipeline: &Pipeline, facts: &Facts, name: &TopicName) -> Option<i32> {
-    let reads =
-        |deployment: &&Deployment| deployment.partitioned_sources().any(|source| source.topic == *name);
-    let others = pipeline.deployments.iter().filter(reads).flat_map(Deployment::partitioned_sources);
-    others.filter_map(|source| facts.get(&source.topic)).map(|facts| facts.partitions).next()
+/// How to make the missing topics that belong to the host alone. A changelog waits for the sources of its transform.
+pub fn internal_plans(pipeline: &Pipeline, facts: &Facts) -> Vec<TopicPlan> {
+    let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
+    let ours = missing.filter(|need| need.is_internal(&pipeline.app.id));
+    let plan = |need: Need| match need.is_changelog() {
+        true => task_count(pipeline, facts, &need.name).map(|count| need.plan(count)),
+        // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
+        false => Some(need.plan(-1)),
+    };
+    ours.filter_map(plan).collect()
+}
+
+/// The partition count of an existing source of the transforms that this topic belongs to as a source or a changelog: it
+/// must have as many partitions.
+fn task_count(pipeline: &Pipeline, facts: &Facts, name: &TopicName) -> Option<i32> {
+    let is_of = |deployment: &&Deployment| {
+        let mut sources = deployment.partitioned_sources();
+        sources.any(|source| source.topic == *name)
+            || (deployment.keeps_state() && deployment.changelog() == *name)
+    };
+    let sources = pipeline.deployments.iter().filter(is_of).flat_map(Deployment::partitioned_sources);
+    sources.filter_map(|source| facts.get(&source.topic)).map(|facts| facts.partitions).next()
 }
 
 /// Everything about the cluster's topics that does not fit the pipeline; empty when it can run.
 ///
-/// The codes are `topic_missing`, `not_co_partitioned` and `topic_unfit`.
+/// The codes are `topic_missing`, `not_co_partitioned`, `changelog_partition_mismatch` and `topic_unfit`.
 pub fn misfits(pipeline: &Pipeline, facts: &Facts) -> Vec<Fault> {
     let missing = missing(pipeline, facts);
     let joins = pipeline.deployments.iter().filter_map(|deployment| not_co_partitioned(deployment, facts));
+    let changelogs =
+        pipeline.deployments.iter().filter_map(|deployment| changelog_mismatch(deployment, facts));
     let unfit = needs(pipeline).into_iter().filter_map(|need| unfit(&need, facts));
     let notes = pipeline.deployments.iter().filter_map(|deployment| note_fits(deployment, facts).err());
-    missing.into_iter().chain(joins).chain(unfit).chain(notes).collect()
+    missing.into_iter().chain(joins).chain(changelogs).chain(unfit).chain(notes).collect()
 }
 
 /// Whether a task can always write down how far it is in its broadcast topics.
@@ -163,6 +213,27 @@ fn not_co_partitioned(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
     Some(Fault::new(Code::NotCoPartitioned, message).because(cause.join(", ")))
 }
 
+/// State lies in the partition with the number of its task: after a change of the count it would be another task's.
+fn changelog_mismatch(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
+    let name = deployment.changelog();
+    let changelog = facts.get(&name).filter(|_| deployment.keeps_state())?;
+    let (source, count) = deployment
+        .partitioned_sources()
+        .find_map(|source| Some((&source.topic, facts.get(&source.topic)?.partitions)))?;
+    if changelog.partitions == count {
+        return None;
+    }
+    let message = format!(
+        "transform `{}` cannot start: its changelog has {} partitions, its source `{source}` has {count}",
+        deployment.name, changelog.partitions
+    );
+    let cause = format!("topic `{name}` was created for an earlier partition count");
+    let hint = format!(
+        "restore the old partition count, or start without the state: stop all hosts and delete topic `{name}`"
+    );
+    Some(Fault::new(Code::ChangelogPartitionMismatch, message).because(cause).hint(hint))
+}
+
 fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
     let facts = facts.get(&need.name)?;
     let policy = facts.setting("cleanup.policy")?;
@@ -172,7 +243,7 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
         Fault::new(Code::TopicUnfit, message).because(cause.to_owned()).hint(hint)
     };
     need.uses.iter().find_map(|usage| match &usage.role {
-        Role::Source(_, SourceKind::Table | SourceKind::Broadcast) if policy != "compact" => {
+        Role::Source(_, SourceKind::Broadcast) | Role::Changelog if !facts.keeps_latest() => {
             let cause =
                 format!("its `cleanup.policy` is `{policy}`: rows would vanish without being deleted");
             Some(fault(usage, &cause, "compact"))
@@ -181,7 +252,8 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
             let cause = "it is compacted: a dead letter may have no key, and would replace another one";
             Some(fault(usage, cause, "delete"))
         }
-        Role::Source(..) | Role::Sink(_) | Role::DeadLetters => None,
+        // The rows of a table whose topic is not compacted go to the changelog of the transform.
+        Role::Source(..) | Role::Sink(_) | Role::DeadLetters | Role::Changelog => None,
     })
 }
 

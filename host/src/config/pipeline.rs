@@ -274,6 +274,17 @@ impl Deployment {
         format!("{}.{}.{instance}.{worker}", self.app, self.name)
     }
 
+    /// The topic that holds the state of its tasks: `<app>.<transform>.changelog`.
+    pub fn changelog(&self) -> TopicName {
+        TopicName::new(&format!("{}.{}.changelog", self.app, self.name))
+    }
+
+    /// Whether its tasks keep state, and with it a changelog: tables, copies of broadcast topics, stores, jobs.
+    pub fn keeps_state(&self) -> bool {
+        let is_kept = |source: &BoundSource| source.kind != SourceKind::Stream;
+        self.sources.iter().flatten().any(is_kept) || !self.stores.is_empty() || !self.jobs.is_empty()
+    }
+
     /// The sources that are partitioned among tasks: streams and tables.
     pub fn partitioned_sources(&self) -> impl Iterator<Item = &BoundSource> {
         self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast)

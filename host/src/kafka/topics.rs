@@ -18,6 +18,8 @@ use crate::fault::{Code, Fault};
 use crate::id::TopicName;
 use crate::io::TopicFacts;
 use crate::kafka::client;
+use crate::kafka::error;
+use crate::kafka::identity;
 
 /// How long an answer of the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -43,6 +45,8 @@ pub struct TopicPlan {
 pub struct TopicDescription {
     /// Its name.
     pub name: TopicName,
+    /// Its id, which a topic of the same name that is made later does not have; none when the cluster does not tell.
+    pub id: Option<String>,
     /// How many partitions.
     pub partitions: i32,
     /// Its settings by Kafka's names, defaults included; empty when the cluster does not let us see them.
@@ -59,6 +63,12 @@ impl TopicDescription {
     pub fn is_compacted(&self) -> bool {
         self.setting("cleanup.policy")
             .is_some_and(|policy| policy.split(',').any(|part| part.trim() == "compact"))
+    }
+
+    /// Whether the latest record of each key stays for ever: then it is the changelog of a table that is read from it. False
+    /// also when the cluster does not show the setting.
+    pub fn keeps_latest(&self) -> bool {
+        self.setting("cleanup.policy") == Some("compact")
     }
 
     /// What the topic takes; Kafka's defaults where its settings are not known.
@@ -148,12 +158,30 @@ impl Topics {
         let counts = self.partition_counts()?;
         let present: Vec<_> = names.iter().filter(|name| counts.contains_key(*name)).collect();
         let mut settings = self.settings(&present)?;
+        let mut ids = self.ids(&present)?;
         let facts = present.into_iter().map(|name| {
             let partitions = counts.get(name).copied().unwrap_or_default();
             let settings = settings.remove(name).unwrap_or_default();
-            (name.clone(), TopicDescription { name: name.clone(), partitions, settings })
+            let id = ids.remove(name);
+            (name.clone(), TopicDescription { name: name.clone(), id, partitions, settings })
         });
         Ok(facts.collect())
+    }
+
+    /// The id of the cluster: positions and local state mean nothing on another one.
+    ///
+    /// # Errors
+    /// `broker_unreachable` when no broker tells it.
+    pub fn cluster_id(&self) -> Result<String, Fault> {
+        identity::cluster_id(self.admin.inner(), REQUEST_TIMEOUT).ok_or_else(|| {
+            let what = format!("no broker of `{}` tells the id of its cluster", self.brokers);
+            Fault::new(Code::BrokerUnreachable, what)
+        })
+    }
+
+    fn ids(&self, names: &[&TopicName]) -> Result<BTreeMap<TopicName, String>, Fault> {
+        let ids = identity::topic_ids(self.admin.inner(), names, REQUEST_TIMEOUT);
+        ids.map_err(|failure| error::fault("cannot read the ids of topics", failure))
     }
 
     fn settings(&self, names: &[&TopicName]) -> Result<BTreeMap<TopicName, BTreeMap<String, String>>, Fault> {

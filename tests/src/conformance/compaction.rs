@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
+use rdkafka::consumer::Consumer as _;
 
 use crate::client::{Client, Isolation, unique};
 use crate::read;
@@ -108,4 +109,33 @@ pub fn keeps_aborted_records_hidden(client: &Client) -> Result<()> {
     let want: BTreeMap<_, _> = (0..10).map(|n| (format!("k{n}"), (180 + n).to_string())).collect();
     ensure!(last == want, "{last:?}");
     Ok(())
+}
+
+pub fn ends_behind_what_compaction_has_left(client: &Client) -> Result<()> {
+    let settings = [EAGER, &[("delete.retention.ms", "600000")]].concat();
+    let topic = client.topic("left", 1, &settings)?;
+    let (plain, producer) = (client.producer(&[])?, client.transactional(&unique("tx"), &[])?);
+    for n in 0..200 {
+        plain.put(&topic, 0, "k", &n.to_string())?;
+        plain.drain()?;
+    }
+    producer.begin()?;
+    producer.put(&topic, 0, "a", "aborted")?;
+    producer.abort()?;
+    compacted(client, &topic, "old values to go", |records| records.len() < 100)?;
+    producer.begin()?;
+    producer.put(&topic, 0, "k", "open")?;
+    producer.drain()?;
+    let (_, stable_end) = client.watermarks(&topic, 0, Isolation::Committed)?;
+    let (_, end) = client.watermarks(&topic, 0, Isolation::Uncommitted)?;
+
+    let reader = super::end::consumer(client, &topic, Isolation::Committed)?;
+    let values = super::end::up_to_the_end(&reader)?;
+
+    // Only what is decided is read, the end lies where the open transaction begins, and all gaps before it are passed.
+    ensure!(end == stable_end + 1, "{stable_end} and {end}");
+    ensure!(!values.iter().any(|value| value == "aborted" || value == "open"), "{values:?}");
+    let place = reader.position()?.find_partition(&topic, 0).map(|place| place.offset());
+    ensure!(place == Some(rdkafka::Offset::Offset(stable_end)), "{place:?} is not {stable_end}");
+    producer.abort()
 }

@@ -10,7 +10,7 @@ use crate::read;
 use crate::wait::{self, Seen};
 
 /// A consumer at the start of partition 0 that reports its end.
-fn consumer(client: &Client, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
+pub(super) fn consumer(client: &Client, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
     let settings = [("isolation.level", isolation.name()), ("enable.partition.eof", "true")];
     let consumer = client.consumer(&unique("end"), &settings)?;
     consumer.assign(&position(topic, 0, 0)?)?;
@@ -18,7 +18,7 @@ fn consumer(client: &Client, topic: &str, isolation: Isolation) -> Result<BaseCo
 }
 
 /// Polls up to the next end of the partition, and returns the values before it.
-fn up_to_the_end(consumer: &BaseConsumer) -> Result<Vec<String>> {
+pub(super) fn up_to_the_end(consumer: &BaseConsumer) -> Result<Vec<String>> {
     let mut values = Vec::new();
     wait::until("the end of the partition", || match consumer.poll(std::time::Duration::from_millis(50)) {
         Some(Ok(message)) => {

@@ -44,17 +44,18 @@ fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     let fact = |(name, partitions, policy): &(&str, i32, &str)| {
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), (*policy).to_owned())]);
         let name = TopicName::new(name);
-        (name.clone(), TopicDescription { name, partitions: *partitions, settings })
+        (name.clone(), TopicDescription { name, id: None, partitions: *partitions, settings })
     };
     topics.iter().map(fact).collect()
 }
 
-const GOOD: [(&str, i32, &str); 5] = [
+const GOOD: [(&str, i32, &str); 6] = [
     ("a", 6, "compact"),
     ("b", 6, "delete"),
     ("c", 1, "compact"),
     ("d", 3, "compact"),
     ("shop.j.dead-letters", 1, "delete"),
+    ("shop.j.changelog", 6, "compact"),
 ];
 
 /// The good topics with one in another form.
@@ -114,7 +115,37 @@ fn lets_broadcasts_and_sinks_have_any_number_of_partitions() {
 }
 
 #[test]
-fn refuses_tables_that_lose_rows() {
+fn refuses_a_changelog_with_another_number_of_partitions_than_the_sources() {
+    let reports = reports(&but(("shop.j.changelog", 12, "compact")));
+
+    assert_eq!(
+        reports,
+        ["error: transform `j` cannot start: its changelog has 12 partitions, its source `a` has 6\n  \
+          caused by: topic `shop.j.changelog` was created for an earlier partition count\n\
+          hint: restore the old partition count, or start without the state: stop all hosts and delete topic \
+          `shop.j.changelog`\ncode: changelog_partition_mismatch"]
+    );
+}
+
+#[test]
+fn refuses_changelogs_that_lose_state_and_takes_tables_that_lose_rows() {
+    for policy in ["delete", "compact,delete"] {
+        let report = &reports(&but(("shop.j.changelog", 6, policy)))[0];
+        assert!(report.starts_with("error: topic `shop.j.changelog` does not fit its use (j: changelog)"));
+        assert!(report.ends_with("code: topic_unfit"), "{report}");
+        assert_eq!(reports(&but(("a", 6, policy))), [""; 0]);
+    }
+}
+
+#[test]
+fn knows_which_tables_are_their_own_changelogs() {
+    for (policy, is_own) in [("compact", true), ("delete", false), ("compact,delete", false)] {
+        assert_eq!(facts(&[("a", 6, policy)])[&"a".into()].keeps_latest(), is_own);
+    }
+}
+
+#[test]
+fn refuses_broadcasts_that_lose_rows() {
     for policy in ["delete", "compact,delete"] {
         let reports = reports(&but(("c", 1, policy)));
         assert!(
@@ -149,6 +180,33 @@ fn plans_missing_topics_with_the_partitions_of_the_sources_that_they_are_joined_
         .collect();
     assert_eq!(
         plans,
-        [("b", 6, "delete"), ("c", 4, "compact"), ("d", 4, "delete"), ("shop.j.dead-letters", 4, "delete")]
+        [
+            ("b", 6, "delete"),
+            ("c", 4, "compact"),
+            ("d", 4, "delete"),
+            ("shop.j.dead-letters", 4, "delete"),
+            ("shop.j.changelog", 6, "compact")
+        ]
     );
+}
+
+#[test]
+fn makes_its_own_topics_and_a_changelog_once_its_sources_are_there() {
+    let made = |facts| -> Vec<_> {
+        let plans = internal_plans(&pipeline(), &facts).into_iter();
+        plans.map(|plan| (plan.name.to_string(), plan.partitions, plan.settings)).collect()
+    };
+
+    let early = made(Facts::new());
+    let late = made(facts(&GOOD[..4]));
+
+    let names = |plans: &[(String, i32, _)]| -> Vec<_> {
+        plans.iter().map(|(name, partitions, _)| (name.clone(), *partitions)).collect()
+    };
+    let (letters, changelog) = ("shop.j.dead-letters".to_owned(), "shop.j.changelog".to_owned());
+    assert_eq!(names(&early), [(letters.clone(), -1)]);
+    assert_eq!(names(&late), [(letters, -1), (changelog, 6)]);
+    let settings = &late[1].2;
+    assert_eq!(settings["cleanup.policy"], "compact");
+    assert_eq!(settings["delete.retention.ms"], "604800000");
 }

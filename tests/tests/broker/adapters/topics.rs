@@ -1,6 +1,6 @@
 //! Topics: made, described, deleted; and brokers that do not answer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -43,6 +43,39 @@ fn makes_describes_and_deletes_topics() -> Result<()> {
     assert_eq!(topics.delete_prefixed(&bench.name)?, BTreeSet::from([name.clone()]));
     wait::until_equal("the topic's end", &false, || Ok(topics.list()?.contains(&name)))?;
     assert_eq!(topics.delete_prefixed("").unwrap_err().code(), Code::CommandUnfit);
+    Ok(())
+}
+
+#[test]
+fn tells_a_topic_that_was_made_anew_from_the_one_before() -> Result<()> {
+    let bench = Bench::new("identity")?;
+    let topics = Topics::new(&bench.kafka)?;
+    let name = TopicName::new(&format!("{}.made", bench.name));
+    let plan = TopicPlan { name: name.clone(), partitions: 1, replication: None, settings: BTreeMap::new() };
+    let describe = || -> Result<_> {
+        Ok(topics.describe(&BTreeSet::from([name.clone()]))?.remove(&name).and_then(|topic| topic.id))
+    };
+
+    topics.create(std::slice::from_ref(&plan))?;
+    let (first, again) = (describe()?, describe()?);
+    topics.delete_prefixed(&bench.name)?;
+    wait::until_equal("the topic's end", &false, || Ok(topics.list()?.contains(&name)))?;
+    topics.create(&[plan])?;
+    let anew = describe()?;
+
+    assert_eq!(first, again);
+    assert!(first.is_some() && anew.is_some() && first != anew, "{first:?}, {anew:?}");
+    Ok(())
+}
+
+#[test]
+fn knows_the_id_of_the_cluster() -> Result<()> {
+    let bench = Bench::new("cluster-id")?;
+
+    let ask = || -> Result<_> { Ok(Topics::new(&bench.kafka)?.cluster_id()?) };
+
+    assert_eq!(ask()?, ask()?);
+    assert!(!ask()?.is_empty());
     Ok(())
 }
 
