@@ -124,6 +124,9 @@ codes! {
     ManifestInvalid = "manifest_invalid", Host, Never:
         "A plugin's manifest cannot be read or contradicts itself.",
         "The plugin's developer has to correct `plugin.toml` and build again.";
+    HandlerMissing = "handler_missing", Host, Never:
+        "A plugin's manifest declares indexes or jobs, and the plugin does not export their handler.",
+        "The plugin's developer has to export it, or to remove the declaration from `plugin.toml`.";
     PluginUnsupported = "plugin_unsupported", Host, Never:
         "A plugin's manifest declares something that this version of the host cannot do yet.",
         "Use a newer host, or a plugin without it.";

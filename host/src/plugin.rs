@@ -9,7 +9,7 @@
 //!   | deploy             configuration, limits, one trial start
 //! WasmTransform          io::Transform
 //!   | instance           memory of its own, `init`
-//! io::Instance           `process`: a batch in, an outcome or the reason of a failure out
+//! io::Instance           `process`, `step`, `index`: a batch, a job or rows in, what the plugin wants or why it failed out
 //! ```
 //!
 //! **What a guest cannot do.** Reach anything but the functions in `imports`; compute beyond its limit, in CPU time, for
@@ -21,6 +21,7 @@ mod cache;
 mod component;
 mod context;
 mod engine;
+mod exports;
 mod failure;
 mod imports;
 mod input;
@@ -31,6 +32,8 @@ mod limits;
 mod mac;
 mod outcome;
 mod runtime;
+mod step;
+mod terms;
 mod text;
 mod ticker;
 mod transform;

@@ -72,7 +72,7 @@ pub fn prepare(path: &Path, lookup: Lookup<'_>, compiled: Compiled) -> Result<Pr
 ///
 /// # Errors
 /// `plugin_not_bundled`, `file_unreadable`, `plugin_unsupported` for a registry, and what
-/// [`Runtime::load`] and [`manifest::parse`] find.
+/// [`Runtime::load`], [`manifest::parse`] and [`Component::check_handlers`] find.
 pub fn load(runtime: &Runtime, plugin: &PluginRef) -> Result<Loaded, Fault> {
     let (name, bytes) = match plugin {
         PluginRef::Builtin(name) => (name.clone(), bundled::find(name)?.into()),
@@ -86,6 +86,7 @@ pub fn load(runtime: &Runtime, plugin: &PluginRef) -> Result<Loaded, Fault> {
     };
     let component = runtime.load(&name, &bytes)?;
     let manifest = manifest::parse(component.manifest_text())?;
+    component.check_handlers(&manifest)?;
     Ok(Loaded { component, manifest })
 }
 

@@ -33,6 +33,7 @@ fn is_configuration(code: Code) -> bool {
             | Code::InterfaceUnsupported
             | Code::ImportNotGranted
             | Code::ManifestInvalid
+            | Code::HandlerMissing
             | Code::PluginUnsupported
             | Code::PluginConfigInvalid
             | Code::GrantTooSmall

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use crate::config::manifest::Manifest;
 use crate::config::pipeline::Limits;
 use crate::fault::{Code, Fault};
 use crate::id::Digest;
 use crate::io::CallError;
-use crate::plugin::bindings::v0_1::TransformPre;
-use crate::plugin::context::Context;
+use crate::plugin::exports::ExportsPre;
 use crate::plugin::failure::cause;
 use crate::plugin::inspect::Inspection;
 use crate::plugin::instance::WasmInstance;
@@ -30,7 +30,7 @@ const LOOK_AT: Limits = Limits {
 /// A compiled component that is a plugin: it fits the interface and has told its manifest.
 pub struct Component {
     name: String,
-    exports: TransformPre<Context>,
+    exports: ExportsPre,
     inspection: Inspection,
     manifest_text: String,
     /// Keeps the guests' clock going.
@@ -45,7 +45,7 @@ impl Component {
     pub(crate) fn new(
         name: &str,
         shared: &Arc<Shared>,
-        exports: TransformPre<Context>,
+        exports: ExportsPre,
         inspection: Inspection,
     ) -> Result<Arc<Self>, Fault> {
         let unasked = Self {
@@ -69,6 +69,14 @@ impl Component {
     /// Its manifest, as it is written: TOML, not checked.
     pub fn manifest_text(&self) -> &str {
         &self.manifest_text
+    }
+
+    /// Checks that it exports the handlers of what its manifest declares.
+    ///
+    /// # Errors
+    /// `handler_missing`.
+    pub fn check_handlers(&self, manifest: &Manifest) -> Result<(), Fault> {
+        self.exports.check(&self.name, manifest)
     }
 
     /// The digest of its file.
@@ -101,7 +109,7 @@ impl Component {
         self.shared.engine()
     }
 
-    pub(crate) fn exports(&self) -> &TransformPre<Context> {
+    pub(crate) fn exports(&self) -> &ExportsPre {
         &self.exports
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{TaskId, Timestamp};
-use crate::io::{NoState, State};
+use crate::io::{NoState, State, StateError};
 use crate::plugin::imports::log::Voice;
 use crate::plugin::imports::metrics::Measurements;
 use crate::plugin::limits::{Deadline, Memory};
@@ -20,8 +20,10 @@ pub(crate) struct Context {
     pub(crate) config_json: Arc<str>,
     /// The state that the current call is lent; nothing between calls.
     state: Box<dyn State>,
-    /// What time it is during the current call; none between calls.
+    /// What time it is during the current call; none when it is lent no state.
     times: Option<Times>,
+    /// Whether the current call is one that must be pure.
+    is_pure: bool,
     /// What it has said.
     pub(crate) voice: Voice,
     /// What it has measured.
@@ -48,6 +50,7 @@ impl Context {
             config_json,
             state: Box::new(NoState),
             times: None,
+            is_pure: false,
             voice: Voice::new(task),
             measurements: Measurements::default(),
             open_stores: 0,
@@ -66,20 +69,46 @@ impl Context {
         std::mem::replace(&mut self.state, Box::new(NoState))
     }
 
+    /// Says whether the call that begins must be pure.
+    pub(crate) fn set_pure(&mut self, is_pure: bool) {
+        self.is_pure = is_pure;
+    }
+
+    /// Checks that the current call may do more than compute.
+    ///
+    /// # Errors
+    /// A trap inside `indexer.index`.
+    pub(crate) fn check_impure(&self) -> wasmtime::Result<()> {
+        if self.is_pure {
+            return Err(refusal("`indexer.index` is pure: it may use `log` and `config`, and nothing else"));
+        }
+        Ok(())
+    }
+
     /// What time it is.
     ///
     /// # Errors
-    /// A trap outside of `process`.
+    /// A trap in a call that is lent no state.
     pub(crate) fn times(&self) -> wasmtime::Result<Times> {
-        self.times.ok_or_else(|| refusal("state and time are not available outside of `process`"))
+        self.check_impure()?;
+        self.times.ok_or_else(|| refusal("state and time are not available while an instance starts"))
     }
 
     /// The task's state.
     ///
     /// # Errors
-    /// A trap outside of `process`.
+    /// As [`Context::times`].
     pub(crate) fn state(&self) -> wasmtime::Result<&dyn State> {
         self.times().map(|_| &*self.state)
+    }
+
+    /// The task's state, to change it.
+    ///
+    /// # Errors
+    /// As [`Context::times`].
+    pub(crate) fn state_mut(&mut self) -> wasmtime::Result<&mut dyn State> {
+        self.times()?;
+        Ok(&mut *self.state)
     }
 }
 
@@ -94,6 +123,14 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Why the state has no answer, as the error of an imported function. A fault of the host stays one: it is not the guest's.
+pub(crate) fn no_answer(error: StateError) -> wasmtime::Error {
+    match error {
+        StateError::Refused(message) => refusal(message),
+        StateError::Failed(fault) => wasmtime::Error::new(fault),
+    }
+}
 
 /// A refusal as the error of an imported function.
 pub(crate) fn refusal(message: impl Into<String>) -> wasmtime::Error {

@@ -2,7 +2,7 @@
 
 use wasmtime::{Trap, WasmBacktrace};
 
-use crate::fault::Code;
+use crate::fault::{Code, Fault};
 use crate::io::CallError;
 use crate::plugin::context::{Context, Refusal};
 use crate::plugin::imports::log::LastWords;
@@ -13,7 +13,10 @@ pub(crate) fn call_error(error: &wasmtime::Error, words: Option<LastWords>, cont
         return CallError::Timeout { limit: context.deadline.limit() };
     }
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        return CallError::Trap { message: refusal.to_string(), location: None };
+        return trap(refusal.to_string());
+    }
+    if let Some(fault) = error.downcast_ref::<Fault>() {
+        return state_error(fault);
     }
     if let Some(wanted) = context.memory.refused_bytes() {
         // Guests end when they get no memory, each in its own way; what counts is why.
@@ -31,6 +34,15 @@ pub(crate) fn call_error(error: &wasmtime::Error, words: Option<LastWords>, cont
     }
 }
 
+/// The host's own trouble, with its causes: whoever gets the error has no other way to them.
+fn state_error(fault: &Fault) -> CallError {
+    let message = match fault.cause() {
+        cause if cause.is_empty() => fault.message().to_owned(),
+        cause => format!("{}: {cause}", fault.message()),
+    };
+    CallError::State { code: fault.code(), message }
+}
+
 /// Whether the guest made the host copy more than the store's fuel for that allows. The engine keeps the type of this
 /// error to itself, so its text has to do; the test of an output bomb holds it.
 fn is_flood(error: &wasmtime::Error) -> bool {
@@ -45,6 +57,11 @@ fn engine_words(error: &wasmtime::Error) -> String {
         Some(function) => format!("{cause}, in `{function}`"),
         None => cause.to_string(),
     }
+}
+
+/// A trap of which the host itself says why.
+pub(crate) fn trap(message: impl Into<String>) -> CallError {
+    CallError::Trap { message: message.into(), location: None }
 }
 
 /// Why a call failed, as the cause of a fault.

@@ -68,6 +68,7 @@ fn count(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
 
-fn span(span: Span) -> types::Span {
+/// A span as the guest gets it.
+pub(crate) fn span(span: Span) -> types::Span {
     types::Span { start: span.start, len: span.len }
 }

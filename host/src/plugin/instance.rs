@@ -6,17 +6,19 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::config::pipeline::Limits;
 use crate::id::TaskId;
-use crate::io::{Answered, Batch, CallError, Instance, Outcome, State};
-use crate::plugin::bindings::v0_1::Transform as Exports;
+use crate::io::{Answered, Batch, CallError, Instance, Outcome, State, Step, StepOutcome, Stepped, Terms};
 use crate::plugin::bindings::v0_1::gristmill::transform::types::Failure;
 use crate::plugin::component::Component;
 use crate::plugin::context::{Context, Times};
-use crate::plugin::failure::call_error;
+use crate::plugin::exports::Exports;
+use crate::plugin::failure::{call_error, trap};
 use crate::plugin::input::Input;
 use crate::plugin::limits::Deadline;
 use crate::plugin::outcome::outcome;
+use crate::plugin::terms::{Rows, terms};
 use crate::plugin::text::harmless;
-use crate::plugin::ticker;
+use crate::plugin::{step, ticker};
+use crate::record::Chunk;
 
 /// Bytes of a failure's message.
 const TEXT_BYTES_MAX: usize = 4 << 10;
@@ -33,6 +35,7 @@ pub(crate) struct WasmInstance {
     exports: Exports,
     limits: Limits,
     input: Input,
+    rows: Rows,
     /// Above it a fresh instance is better.
     high_water_bytes: usize,
     /// An earlier call failed: its memory may be in any state.
@@ -62,9 +65,16 @@ impl WasmInstance {
         store.set_hostcall_fuel(hostcall_fuel(&limits));
         let made = during_call(&mut store, &limits, |store| component.exports().instantiate(store));
         let exports = made?;
-        let _component = Arc::clone(component);
-        let (input, high_water_bytes, has_failed) = (Input::default(), usize::MAX, false);
-        Ok(Self { store, exports, limits, input, high_water_bytes, has_failed, _component })
+        Ok(Self {
+            store,
+            exports,
+            limits,
+            input: Input::default(),
+            rows: Rows::default(),
+            high_water_bytes: usize::MAX,
+            has_failed: false,
+            _component: Arc::clone(component),
+        })
     }
 
     /// Asks for the manifest.
@@ -72,7 +82,7 @@ impl WasmInstance {
     /// # Errors
     /// Why there is none.
     pub(crate) fn manifest(&mut self) -> Result<String, CallError> {
-        let processor = self.exports.gristmill_transform_processor();
+        let processor = &self.exports.processor;
         during_call(&mut self.store, &self.limits, |store| processor.call_manifest(store))
     }
 
@@ -81,40 +91,96 @@ impl WasmInstance {
     /// # Errors
     /// Why it failed; what the plugin itself has to say is `Fatal`.
     pub(crate) fn init(&mut self) -> Result<(), CallError> {
-        let processor = self.exports.gristmill_transform_processor();
+        let processor = &self.exports.processor;
         let answer = during_call(&mut self.store, &self.limits, |store| processor.call_init(store))?;
         answer.map_err(|message| CallError::Fatal(harmless(&message, TEXT_BYTES_MAX)))?;
         self.high_water_bytes = high_water(self.store.data().memory.used_bytes(), self.limits.memory_bytes);
         Ok(())
     }
 
-    fn call(&mut self, batch: &Batch<'_>) -> Result<Outcome, CallError> {
-        let processor = self.exports.gristmill_transform_processor();
-        let input = self.input.fill(batch);
+    /// Makes a call that is lent the state.
+    fn lending<T>(
+        &mut self,
+        state: Box<dyn State>,
+        times: Times,
+        call: impl FnOnce(&mut Self) -> Result<T, CallError>,
+    ) -> (Result<T, CallError>, Box<dyn State>) {
+        self.store.data_mut().lend(state, times);
+        let answer = self.unless_failed(call);
+        (answer, self.store.data_mut().take_back())
+    }
+
+    /// Makes a call, unless an earlier one has failed.
+    fn unless_failed<T>(
+        &mut self,
+        call: impl FnOnce(&mut Self) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        if self.has_failed {
+            return Err(trap("the instance has failed before and is not called again"));
+        }
+        // Only a call that comes to its end says otherwise.
+        self.has_failed = true;
+        let answer = call(self);
+        self.has_failed = answer.is_err();
+        answer
+    }
+
+    fn call_process(&mut self, batch: &Batch<'_>) -> Result<Outcome, CallError> {
+        let (processor, input) = (&self.exports.processor, self.input.fill(batch));
         let answer =
             during_call(&mut self.store, &self.limits, |store| processor.call_process(store, input))?;
         let measurements = self.store.data_mut().measurements.take();
-        match answer {
-            Ok(lifted) => outcome(lifted, measurements, &self.limits),
-            Err(Failure::Retry(message)) => Err(CallError::Retry(harmless(&message, TEXT_BYTES_MAX))),
-            Err(Failure::Fatal(message)) => Err(CallError::Fatal(harmless(&message, TEXT_BYTES_MAX))),
-        }
+        outcome(answer.map_err(failure)?, measurements, &self.limits)
+    }
+
+    fn call_step(&mut self, step: &Step<'_>) -> Result<StepOutcome, CallError> {
+        let Some(handler) = &self.exports.job_handler else {
+            return Err(trap(format!("the plugin does no jobs, and none of kind `{}`", step.job.kind)));
+        };
+        let job = step::job(step.job);
+        let answer =
+            during_call(&mut self.store, &self.limits, |store| handler.call_on_job(store, job, step.budget))?;
+        let measurements = self.store.data_mut().measurements.take();
+        step::step(answer.map_err(failure)?, measurements, &self.limits)
+    }
+
+    fn call_index(&mut self, index: &str, rows: &Chunk) -> Result<Terms, CallError> {
+        let Some(indexer) = &self.exports.indexer else {
+            return Err(trap(format!("the plugin has no indexes, and none with the name `{index}`")));
+        };
+        let entries = self.rows.fill(rows);
+        self.store.data_mut().set_pure(true);
+        let answer = during_call(&mut self.store, &self.limits, |store| {
+            indexer.call_index(store, index, entries, rows.bytes())
+        });
+        self.store.data_mut().set_pure(false);
+        terms(answer?, rows.len(), &self.limits)
+    }
+}
+
+/// What a plugin says of a whole call.
+fn failure(failure: Failure) -> CallError {
+    match failure {
+        Failure::Retry(message) => CallError::Retry(harmless(&message, TEXT_BYTES_MAX)),
+        Failure::Fatal(message) => CallError::Fatal(harmless(&message, TEXT_BYTES_MAX)),
     }
 }
 
 impl Instance for WasmInstance {
     fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
-        if self.has_failed {
-            let message = "the instance has failed before and is not called again".to_owned();
-            return Answered { answer: Err(CallError::Trap { message, location: None }), state };
-        }
-        // Only a call that comes to its end says otherwise.
-        self.has_failed = true;
         let times = Times { now: batch.now, stream_time: batch.stream_time };
-        self.store.data_mut().lend(state, times);
-        let answer = self.call(&batch);
-        self.has_failed = answer.is_err();
-        Answered { answer, state: self.store.data_mut().take_back() }
+        let (answer, state) = self.lending(state, times, |instance| instance.call_process(&batch));
+        Answered { answer, state }
+    }
+
+    fn index(&mut self, index: &str, rows: &Chunk) -> Result<Terms, CallError> {
+        self.unless_failed(|instance| instance.call_index(index, rows))
+    }
+
+    fn step(&mut self, step: Step<'_>, state: Box<dyn State>) -> Stepped {
+        let times = Times { now: step.now, stream_time: step.stream_time };
+        let (answer, state) = self.lending(state, times, |instance| instance.call_step(&step));
+        Stepped { answer, state }
     }
 
     fn is_spent(&self) -> bool {

@@ -95,6 +95,14 @@ pub(crate) fn check_exports<'a>(plugin: &str, mut names: impl Iterator<Item = &'
     check_version(plugin, version)
 }
 
+/// Whether a component exports a handler of our line. Handlers of other lines are not looked at.
+pub(crate) fn exports(names: &[String], handler: &str) -> bool {
+    let is_it = |(interface, version): (&str, Option<Version>)| {
+        interface == handler && version.is_some_and(|version| version.is_of_the_line_of(SPOKEN))
+    };
+    names.iter().filter_map(|name| ours(name)).any(is_it)
+}
+
 fn check_version(plugin: &str, version: Option<Version>) -> Result<(), Fault> {
     match version {
         Some(version) if version.is_of_the_line_of(SPOKEN) => Ok(()),
@@ -175,6 +183,16 @@ mod tests {
         assert_eq!(refused.0, Code::ImportNotGranted);
         assert!(refused.1.contains("`wasi:http/outgoing-handler@0.2.12`"));
         assert_eq!(import("gristmill:transform/secrets@0.1.0").unwrap_err().0, Code::ImportNotGranted);
+    }
+
+    #[test]
+    fn finds_a_handler_of_its_line() {
+        let has = |name: &str| exports(&[name.to_owned()], "indexer");
+
+        assert!(has("gristmill:transform/indexer@0.1.3"));
+        assert!(!has("gristmill:transform/indexer@0.2.0"));
+        assert!(!has("gristmill:transform/job-handler@0.1.0"));
+        assert!(!has("somebody:else/indexer@0.1.0"));
     }
 
     #[test]

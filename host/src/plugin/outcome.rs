@@ -5,6 +5,7 @@ use crate::fault::Code;
 use crate::id::{SinkIndex, Timestamp};
 use crate::io::{CallError, Measurement, Outcome, OutputSlot, Rejection};
 use crate::plugin::bindings::v0_1::gristmill::transform::types;
+use crate::plugin::failure::trap;
 use crate::plugin::text::harmless;
 use crate::record::{HeaderSlot, Range, Span};
 
@@ -30,8 +31,7 @@ pub(crate) fn outcome(
         return Err(CallError::Limit { code: Code::OutputLimit, message });
     }
     if !lifted.callouts.is_empty() {
-        let message = "callouts are not available in this host version".to_owned();
-        return Err(CallError::Trap { message, location: None });
+        return Err(trap("callouts are not available in this host version"));
     }
     Ok(Outcome {
         outputs: lifted.outputs.into_iter().map(output).collect(),

@@ -10,10 +10,11 @@ use wasmtime::{Engine, component};
 use crate::event::CompileCacheUnusable;
 use crate::fault::{Code, Fault};
 use crate::id::Digest;
-use crate::plugin::bindings::v0_1::{Transform, TransformPre};
+use crate::plugin::bindings::v0_1::Plugin;
 use crate::plugin::cache::Cache;
 use crate::plugin::component::Component;
 use crate::plugin::context::Context;
+use crate::plugin::exports::ExportsPre;
 use crate::plugin::inspect::Inspection;
 use crate::plugin::ticker::Ticker;
 use crate::plugin::{engine, interface};
@@ -53,7 +54,7 @@ impl Runtime {
     pub fn new(cache_dir: Option<PathBuf>) -> Result<Self, Fault> {
         let engine = engine::new()?;
         let mut linker = Linker::new(&engine);
-        Transform::add_to_linker::<_, HasSelf<_>>(&mut linker, |context: &mut Context| context).map_err(
+        Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |context: &mut Context| context).map_err(
             |error| {
                 Fault::new(Code::Internal, "the interface cannot be offered to plugins")
                     .because(error.into_boxed_dyn_error())
@@ -82,7 +83,8 @@ impl Runtime {
         let exports = || inspection.exports.iter().map(String::as_str);
         interface::check_exports(name, exports())?;
         interface::check_imports(name, imports())?;
-        let linked = self.shared.linker.instantiate_pre(&compiled).and_then(TransformPre::new);
+        let linked = self.shared.linker.instantiate_pre(&compiled);
+        let linked = linked.and_then(|linked| ExportsPre::new(linked, &inspection.exports));
         let linked = linked.map_err(|cause| interface::misfit(name, imports().chain(exports()), cause))?;
         Component::new(name, &self.shared, linked, inspection)
     }

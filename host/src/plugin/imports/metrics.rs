@@ -38,16 +38,19 @@ type Labels = Vec<(String, String)>;
 
 impl metrics::Host for Context {
     fn count(&mut self, name: String, delta: u64, labels: Labels) -> wasmtime::Result<()> {
+        self.check_impure()?;
         self.measurements.add(name, Measured::Count(delta), labels);
         Ok(())
     }
 
     fn gauge(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
+        self.check_impure()?;
         self.measurements.add(name, Measured::Gauge(value), labels);
         Ok(())
     }
 
     fn observe(&mut self, name: String, value: f64, labels: Labels) -> wasmtime::Result<()> {
+        self.check_impure()?;
         self.measurements.add(name, Measured::Observe(value), labels);
         Ok(())
     }
