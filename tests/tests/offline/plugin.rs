@@ -9,6 +9,10 @@
 
 mod cache;
 mod calls;
+mod double;
+mod jobs;
 mod limits;
 mod load;
 mod stage;
+mod state;
+mod terms;

@@ -157,9 +157,9 @@ fn tells_the_time_of_the_call() -> Result<()> {
 #[test]
 fn traps_on_what_is_not_declared_or_not_built_yet() -> Result<()> {
     for (way, expected) in [
-        ("open", "the manifest declares no table `nowhere`"),
-        ("write-table", "a table cannot be written: it is what its topic says"),
-        ("job", "`jobs.start` is not available in this host version"),
+        ("open", "the manifest declares no store or table `nowhere`"),
+        ("write-table", "there are no stores to write here"),
+        ("job", "there are no jobs here"),
         ("timer", "`timers.set` is not available in this host version"),
         ("callout", "callouts are not available in this host version"),
     ] {

@@ -1,11 +1,14 @@
 //! What becomes of a file: a plugin, or a fault that says why not.
 
 use anyhow::Result;
+use gristmill_host::app::plugins;
+use gristmill_host::config::manifest;
 use gristmill_host::config::pipeline::Limits;
+use gristmill_host::config::plugin_ref::PluginRef;
 use gristmill_host::fault::{Code, Fault};
 use gristmill_host::plugin::Spec;
 
-use super::stage::{HOSTILE, RAW, bytes, call, component, deploy, limits, runtime, start, values};
+use super::stage::{HOSTILE, RAW, STATEFUL, bytes, call, component, deploy, limits, runtime, start, values};
 
 /// The code and the message that these bytes are refused with.
 fn refused(bytes: &[u8]) -> (Code, String) {
@@ -111,6 +114,50 @@ fn refuses_a_component_without_a_processor_or_with_functions_that_do_not_fit() -
 
     let misfit = renamed("scan-prefix", "scan-suffix")?;
     assert_eq!(refused(&misfit).0, Code::PluginInvalid);
+    Ok(())
+}
+
+#[test]
+fn refuses_a_plugin_without_a_handler_that_its_manifest_needs() -> Result<()> {
+    let whole = bytes(STATEFUL)?;
+    let refused = |component: &[u8]| {
+        let component = runtime().load("p.wasm", component).expect("a plugin tolerates other exports");
+        let manifest = manifest::parse(component.manifest_text()).expect("a manifest");
+        component.check_handlers(&manifest).err().map(|fault| (fault.code(), fault.message().to_owned()))
+    };
+
+    assert_eq!(refused(&whole), None);
+    let without = |name: &str, other: &str| {
+        let component = replaced(
+            whole.clone(),
+            &format!("gristmill:transform/{name}@0.1.0"),
+            &format!("gristmill:transform/{other}@0.1.0"),
+        );
+        refused(&component).expect("it must be refused")
+    };
+    let message = "plugin `p.wasm` declares the index `by-word` and does not export `indexer`";
+    assert_eq!(without("indexer", "outdexe"), (Code::HandlerMissing, message.to_owned()));
+    let message = "plugin `p.wasm` declares the job `walk` and does not export `job-handler`";
+    assert_eq!(without("job-handler", "job-hindler"), (Code::HandlerMissing, message.to_owned()));
+    Ok(())
+}
+
+#[test]
+fn refuses_a_handler_whose_functions_do_not_fit() -> Result<()> {
+    assert_eq!(refused(&replaced(bytes(STATEFUL)?, "on-job", "on-jab")).0, Code::PluginInvalid);
+    Ok(())
+}
+
+#[test]
+fn checks_handlers_when_a_pipeline_names_a_plugin() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let file = dir.path().join("p.wasm");
+    let component = replaced(bytes(STATEFUL)?, "transform/indexer@", "transform/outdexe@");
+    std::fs::write(&file, component)?;
+
+    let fault = plugins::load(&runtime(), &PluginRef::File(file)).err().expect("it must be refused");
+
+    assert_eq!(fault.code(), Code::HandlerMissing);
     Ok(())
 }
 

@@ -23,6 +23,9 @@ pub(crate) const HOSTILE: &str = "tests/fixtures/hostile";
 /// The plugin that breaks the interface.
 pub(crate) const RAW: &str = "tests/fixtures/raw";
 
+/// The plugin that uses state, indexes and jobs.
+pub(crate) const STATEFUL: &str = "tests/fixtures/stateful";
+
 /// A runtime that all tests share, without a cache.
 pub(crate) fn runtime() -> Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -65,6 +68,11 @@ pub(crate) fn hostile(limits: Limits) -> Result<Box<dyn Instance>> {
 /// An instance of the plugin that breaks the interface in this way.
 pub(crate) fn raw(way: &str) -> Result<Box<dyn Instance>> {
     start(&deploy(RAW, &format!(r#"{{"break":"{way}"}}"#), Limits::default())?)
+}
+
+/// An instance of the plugin that uses state, indexes and jobs; its index is broken in this way.
+pub(crate) fn stateful(index: &str) -> Result<Box<dyn Instance>> {
+    start(&deploy(STATEFUL, &format!(r#"{{"index":"{index}"}}"#), Limits::default())?)
 }
 
 /// An instance for task 0.
@@ -144,7 +152,7 @@ impl State for Rows {
         let end = range.end.map_or(Bound::Unbounded, Bound::Excluded);
         let mut page = Page::default();
         for (_, row) in self.rows.range::<[u8], _>((start, end)) {
-            if page.rows.len() == limit.rows {
+            if page.rows.len() == limit.rows || page.rows.size_bytes() >= limit.bytes {
                 page.next = page.rows.last().and_then(|last| last.key()).map(<[u8]>::to_vec);
                 break;
             }
