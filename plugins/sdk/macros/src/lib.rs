@@ -10,9 +10,9 @@ use proc_macro::TokenTree;
 /// Embeds a manifest and names what it declares.
 ///
 /// `gristmill::manifest!("plugin.toml")` in the root of a plugin crate makes the constant `MANIFEST`,
-/// which [`export!`](https://docs.rs/gristmill) hands to the host, and the modules `sources`, `sinks`
-/// and `tables`, with one constant for each source, each sink, and each table that the host keeps. The
-/// path is relative to the crate's `Cargo.toml`.
+/// which [`export!`](https://docs.rs/gristmill) hands to the host, and the modules `sources`, `sinks`,
+/// `tables`, `stores`, `indexes` and `jobs`, with one constant for each source, each sink, each table that
+/// the host keeps, each store, index and kind of job. The path is relative to the crate's `Cargo.toml`.
 #[proc_macro]
 pub fn manifest(input: TokenStream) -> TokenStream {
     let code = path(input).and_then(|path| {

@@ -10,40 +10,47 @@ pub(crate) fn generate(manifest: &str, file: &str) -> Result<String, String> {
     let manifest: Table = manifest.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
     let sources = entries(&manifest, "source")?;
     let sinks = entries(&manifest, "sink")?;
+    let stores = entries(&manifest, "store")?;
+    let indexes = entries(&manifest, "index")?;
+    let jobs = entries(&manifest, "job")?;
 
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let (has_indexes, has_jobs) = (!indexes.is_empty(), !jobs.is_empty());
     let mut code = format!(
         "/// The manifest: what this plugin reads, writes and can be told.\n\
-         pub const MANIFEST: &str = ::core::include_str!({file:?});\n"
+         pub const MANIFEST: &str = ::core::include_str!({file:?});\n\
+         #[doc(hidden)]\n\
+         pub const DECLARED: ::gristmill::Declared = ::gristmill::Declared {{ \
+         sources: &{names:?}, indexes: {has_indexes}, jobs: {has_jobs} }};\n"
     );
-    let positions = |entries: &[Entry], kind: &str| -> Vec<String> {
-        let constant = |(position, entry): (usize, &Entry)| {
-            format!(
-                "pub const {}: ::gristmill::{kind} = ::gristmill::{kind}::new({position});",
-                entry.constant
-            )
-        };
-        entries.iter().enumerate().map(constant).collect()
-    };
-    module(&mut code, "sources", "The sources of the manifest.", &positions(&sources, "Source"), &sources);
-    module(&mut code, "sinks", "The sinks of the manifest.", &positions(&sinks, "Sink"), &sinks);
-    let tables: Vec<Entry> = sources.into_iter().filter(|source| source.kind != "stream").collect();
-    let constants: Vec<String> = tables
-        .iter()
-        .map(|table| {
-            format!(
-                "pub const {}: ::gristmill::Table = ::gristmill::Table::new({:?});",
-                table.constant, table.name
-            )
-        })
-        .collect();
-    module(&mut code, "tables", "The tables that the host keeps from sources.", &constants, &tables);
+    let tables: Vec<Entry> = sources.iter().filter(|source| source.kind != "stream").cloned().collect();
+    module(&mut code, "sources", "The sources of the manifest.", &sources, |position, _| {
+        format!("Source = ::gristmill::Source::new({position})")
+    });
+    module(&mut code, "sinks", "The sinks of the manifest.", &sinks, |position, _| {
+        format!("Sink = ::gristmill::Sink::new({position})")
+    });
+    module(&mut code, "tables", "The tables that the host keeps from sources.", &tables, |_, table| {
+        format!("Table = ::gristmill::Table::new({:?})", table.name)
+    });
+    module(&mut code, "stores", "The stores of the manifest.", &stores, |_, store| {
+        format!("Store<{}> = ::gristmill::Store::new({:?})", store.kind, store.name)
+    });
+    module(&mut code, "indexes", "The indexes of the manifest.", &indexes, |_, index| {
+        format!("IndexName<'static> = ::gristmill::IndexName::new({:?})", index.name)
+    });
+    module(&mut code, "jobs", "The kinds of job of the manifest.", &jobs, |_, job| {
+        format!("JobKind<'static> = ::gristmill::JobKind::new({:?})", job.name)
+    });
     Ok(code)
 }
 
 /// A named entry of an array of tables.
+#[derive(Clone)]
 struct Entry {
     name: String,
     constant: String,
+    /// The kind of a source; the Rust types of a store's keys and values.
     kind: String,
 }
 
@@ -61,7 +68,7 @@ fn entries(manifest: &Table, key: &str) -> Result<Vec<Entry>, String> {
         let constant = constant(&name).ok_or_else(|| {
             format!("{key} number {} needs a name of lower-case letters, digits and hyphens", position + 1)
         })?;
-        let kind = text("kind");
+        let kind = if key == "store" { types(&name, &text("key"), &text("value"))? } else { text("kind") };
         if key == "source" && !["stream", "table", "broadcast"].contains(&kind.as_str()) {
             return Err(format!("source `{name}` needs a kind: stream, table or broadcast"));
         }
@@ -73,6 +80,24 @@ fn entries(manifest: &Table, key: &str) -> Result<Vec<Entry>, String> {
     Ok(entries)
 }
 
+/// The Rust types of a store's keys and values.
+fn types(store: &str, key: &str, value: &str) -> Result<String, String> {
+    let key = match key {
+        "text" => "str",
+        "bytes" | "" => "[u8]",
+        "tuple" => "::gristmill::Packed",
+        _ => return Err(format!("store `{store}` needs a key: text, tuple or bytes")),
+    };
+    let value = match value {
+        "text" => "str",
+        "bytes" | "" => "[u8]",
+        "json" => "::gristmill::Json<::gristmill::json::Any>",
+        "record" => return Err(format!("store `{store}`: this SDK has no values of the form `record` yet")),
+        _ => return Err(format!("store `{store}` needs a value: json, text, record or bytes")),
+    };
+    Ok(format!("{key}, {value}"))
+}
+
 /// `items-enriched` as `ITEMS_ENRICHED`.
 fn constant(name: &str) -> Option<String> {
     let letters = |character: char| {
@@ -82,13 +107,20 @@ fn constant(name: &str) -> Option<String> {
     valid.then(|| name.replace('-', "_").to_ascii_uppercase())
 }
 
-fn module(code: &mut String, name: &str, doc: &str, constants: &[String], entries: &[Entry]) {
-    let lines: Vec<String> = constants
-        .iter()
-        .zip(entries)
-        .map(|(constant, entry)| format!("    /// `{}`.\n    {constant}\n", entry.name))
-        .collect();
-    code.push_str(&format!("/// {doc}\npub mod {name} {{\n{}}}\n", lines.concat()));
+/// A module with a constant for each entry; `constant` writes its type and value, without the crate's name.
+fn module(
+    code: &mut String,
+    name: &str,
+    doc: &str,
+    entries: &[Entry],
+    constant: impl Fn(usize, &Entry) -> String,
+) {
+    let line = |(position, entry): (usize, &Entry)| {
+        let value = constant(position, entry);
+        format!("    /// `{}`.\n    pub const {}: ::gristmill::{value};\n", entry.name, entry.constant)
+    };
+    let lines: String = entries.iter().enumerate().map(line).collect();
+    code.push_str(&format!("/// {doc}\npub mod {name} {{\n{lines}}}\n"));
 }
 
 #[cfg(test)]
@@ -106,6 +138,15 @@ mod tests {
         kind = "table"
         [[sink]]
         name = "out"
+        [[store]]
+        name = "pending"
+        key = "tuple"
+        value = "json"
+        [[store]]
+        name = "seen"
+        [[index]]
+        name = "by-class"
+        on = "shop-items"
     "#;
 
     #[test]
@@ -131,12 +172,36 @@ mod tests {
     }
 
     #[test]
+    fn gives_stores_types_that_fit_their_formats() {
+        let code = generate(MANIFEST, "").unwrap();
+
+        assert!(code.contains(
+            "PENDING: ::gristmill::Store<::gristmill::Packed, ::gristmill::Json<::gristmill::json::Any>> = \
+             ::gristmill::Store::new(\"pending\")"
+        ));
+        assert!(code.contains("SEEN: ::gristmill::Store<[u8], [u8]> = ::gristmill::Store::new(\"seen\")"));
+    }
+
+    #[test]
+    fn tells_which_handlers_are_needed() {
+        let code = generate(MANIFEST, "").unwrap();
+
+        assert!(code.contains("BY_CLASS: ::gristmill::IndexName<'static>"));
+        assert!(
+            code.contains("sources: &[\"orders\", \"shop-items\"], indexes: true, jobs: false"),
+            "{code}"
+        );
+    }
+
+    #[test]
     fn says_what_is_wrong_with_a_manifest() {
         for (manifest, message) in [
             ("source = 1", "must be an array of tables: write `[[source]]`"),
             ("[[source]]\nname = \"A b\"", "source number 1 needs a name"),
             ("[[source]]\nname = \"a\"", "source `a` needs a kind"),
             ("[[sink]]\nname = \"a-b\"\n[[sink]]\nname = \"a_b\"", "sink `a_b` is declared twice"),
+            ("[[store]]\nname = \"a\"\nkey = \"json\"", "store `a` needs a key"),
+            ("[[store]]\nname = \"a\"\nvalue = \"record\"", "no values of the form `record` yet"),
             ("[[sink", ""),
         ] {
             let error = generate(manifest, "").unwrap_err();

@@ -1,14 +1,27 @@
 //! What a plugin can do during a call.
 
+use crate::Failure;
+use crate::IndexName;
+use crate::Job;
+use crate::JobKind;
+use crate::Key;
 use crate::Level;
 use crate::Reject;
+use crate::Row;
 use crate::Sink;
+use crate::Source;
+use crate::Step;
+use crate::Store;
+use crate::StoreRef;
 use crate::Table;
 use crate::TableRef;
 use crate::Timestamp;
+use crate::Value;
 use crate::host::Host;
 use crate::outcome::Draft;
 use crate::output::Output;
+use crate::walk;
+use crate::walk::Cursor;
 
 /// The host, as seen from within a call. What is done here counts when the call is committed, and not at
 /// all when it is not.
@@ -22,6 +35,15 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     pub(crate) fn new(host: &'a mut dyn Host, draft: &'a mut Draft) -> Self {
         Self { host, draft, cause: None }
+    }
+
+    pub(crate) fn host(&mut self) -> &mut dyn Host {
+        self.host
+    }
+
+    /// How many outputs were sent in this call.
+    pub(crate) fn sent(&self) -> usize {
+        self.draft.outputs.len()
     }
 
     /// Starts an output. It is sent when its value is given.
@@ -42,6 +64,59 @@ impl<'a> Context<'a> {
     /// A table that the host keeps.
     pub fn table(&mut self, table: Table) -> TableRef<'_> {
         TableRef::new(self.host, table)
+    }
+
+    /// A store of the plugin.
+    pub fn store<K: Key + ?Sized, V: Value + ?Sized>(&mut self, store: Store<K, V>) -> StoreRef<'_, K, V> {
+        StoreRef::new(self.host, self.draft, store)
+    }
+
+    /// How far the task had handled a source of kind stream or table before this call: records from this
+    /// offset on come later, and those of this call are among them.
+    #[must_use]
+    pub fn position(&mut self, source: Source) -> i64 {
+        self.host.position(source)
+    }
+
+    /// Starts a job, or supersedes the one of this kind and name, and gives its generation.
+    pub fn start(&mut self, kind: JobKind<'_>, name: &str, payload: &[u8]) -> u64 {
+        self.host.start(kind.name(), name, payload)
+    }
+
+    /// Ends a job. False if there was none.
+    pub fn cancel(&mut self, kind: JobKind<'_>, name: &str) -> bool {
+        self.host.cancel(kind.name(), name)
+    }
+
+    /// Whether a job of this kind and name is waiting or under way.
+    #[must_use]
+    pub fn is_under_way(&mut self, kind: JobKind<'_>, name: &str) -> bool {
+        self.host.find(kind.name(), name).is_some()
+    }
+
+    /// Looks at a job of this kind and name, if it is waiting or under way.
+    pub fn find<T>(&mut self, kind: JobKind<'_>, name: &str, look: impl FnOnce(&Job<'_>) -> T) -> Option<T> {
+        self.host.find(kind.name(), name).map(|job| look(&Job::new(&job, 0)))
+    }
+
+    /// One step of a job over the rows of a table that have a term in an index: gives `each` some of them,
+    /// in the order of their keys, until the budget of the job is used up, and finds the way back with the
+    /// cursor. A job that superseded another goes on where that one stood, and wraps round to it. The
+    /// rows of the whole job are counted on the way.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub fn follow(
+        &mut self,
+        job: &Job<'_>,
+        table: Table,
+        index: IndexName<'_>,
+        term: &[u8],
+        mut each: impl FnMut(&Row<'_>, &mut Context<'_>) -> Result<(), Failure>,
+    ) -> Result<Step, Failure> {
+        let over = walk::Over { table, index, term };
+        let mut cursor = Cursor::of(job, None);
+        cursor.advance(&over, job.budget, self, |row, ctx| each(row, ctx)).map(|done| done.step(&cursor))
     }
 
     /// The wall clock when this call began; the same when the call is repeated.

@@ -4,34 +4,44 @@ use std::cell::RefCell;
 
 use crate::Batch;
 use crate::Context;
+use crate::Declared;
+use crate::Exported;
 use crate::Failure;
+use crate::Headers;
+use crate::IndexName;
+use crate::Job;
 use crate::Level;
 use crate::Plugin;
+use crate::Row;
+use crate::Source;
+use crate::Step;
 use crate::Table;
+use crate::Terms;
 use crate::Timestamp;
+use crate::arena;
 use crate::bindings::gristmill::transform::config;
+use crate::bindings::gristmill::transform::jobs;
 use crate::bindings::gristmill::transform::log;
 use crate::bindings::gristmill::transform::state;
 use crate::bindings::gristmill::transform::timers;
 use crate::bindings::gristmill::transform::types;
+use crate::bindings::with_index::exports::gristmill::transform::indexer;
+use crate::bindings::with_jobs::exports::gristmill::transform::job_handler;
 use crate::host::Host;
 use crate::host::Keys;
 use crate::outcome::Draft;
 
-/// How many rows are asked for at once.
-const PAGE_ROWS: u32 = 1000;
-
 /// One plugin instance, and the handles that it has open.
 pub struct Instance<P> {
+    declared: &'static Declared,
     slot: RefCell<Option<(P, Imports)>>,
 }
 
-impl<P: Plugin> Instance<P> {
+impl<P: Exported> Instance<P> {
     /// Before `init`.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "only `export!` makes one")]
-    pub const fn new() -> Self {
-        Self { slot: RefCell::new(None) }
+    pub const fn new(declared: &'static Declared) -> Self {
+        Self { declared, slot: RefCell::new(None) }
     }
 
     /// The export `init`.
@@ -41,7 +51,7 @@ impl<P: Plugin> Instance<P> {
     pub fn init(&self) -> Result<(), String> {
         std::panic::set_hook(Box::new(last_words));
         let plugin = make(&config::json())?;
-        self.slot.replace(Some((plugin, Imports::default())));
+        self.slot.replace(Some((plugin, Imports { declared: self.declared, open: Vec::new() })));
         Ok(())
     }
 
@@ -51,13 +61,41 @@ impl<P: Plugin> Instance<P> {
     /// What [`Plugin::batch`] says.
     pub fn process(&self, batch: &types::Batch) -> Result<types::Outcome, types::Failure> {
         let mut slot = self.slot.borrow_mut();
-        let Some((plugin, imports)) = slot.as_mut() else {
-            return Err(types::Failure::Fatal("the host called `process` before `init`".to_owned()));
-        };
-        process(plugin, imports, batch).map_err(|failure| match failure {
-            Failure::Retry(message) => types::Failure::Retry(message),
-            Failure::Fatal(message) => types::Failure::Fatal(message),
-        })
+        let Some((plugin, imports)) = slot.as_mut() else { return Err(uninitialized("process")) };
+        process(plugin, imports, batch).map_err(types::Failure::from)
+    }
+
+    /// The export `index`. Before `init` no row has terms.
+    #[must_use]
+    pub fn index(&self, index: &str, rows: &[indexer::Entry], bytes: &[u8]) -> indexer::Terms {
+        let slot = self.slot.borrow();
+        let plugin = slot.as_ref().map(|(plugin, _)| plugin);
+        let terms = terms(plugin, IndexName::new(index), rows, bytes);
+        indexer::Terms { spans: terms.spans, ends: terms.ends, bytes: terms.bytes }
+    }
+
+    /// The export `on-job`.
+    ///
+    /// # Errors
+    /// What [`Jobs::step`](crate::Jobs::step) says.
+    pub fn step(&self, job: &jobs::Job, budget: u32) -> Result<job_handler::Step, types::Failure> {
+        let mut slot = self.slot.borrow_mut();
+        let Some((plugin, imports)) = slot.as_mut() else { return Err(uninitialized("on-job")) };
+        let (outcome, step) = step(plugin, imports, &Job::new(job, budget))?;
+        Ok(job_handler::Step { outcome, cursor: step.cursor, visited: step.visited, total: step.total })
+    }
+}
+
+fn uninitialized(export: &str) -> types::Failure {
+    types::Failure::Fatal(format!("the host called `{export}` before `init`"))
+}
+
+impl From<Failure> for types::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Retry(message) => Self::Retry(message),
+            Failure::Fatal(message) => Self::Fatal(message),
+        }
     }
 }
 
@@ -77,7 +115,48 @@ pub(crate) fn process<P: Plugin>(
     let batch = Batch::new(batch)?;
     let mut draft = Draft::with_room_for(batch.len(), batch.size());
     plugin.batch(&batch, &mut Context::new(host, &mut draft))?;
-    Ok(draft.finish())
+    draft.finish()
+}
+
+/// Computes the terms of rows.
+pub(crate) fn terms<P: Exported>(
+    plugin: Option<&P>,
+    index: IndexName<'_>,
+    rows: &[indexer::Entry],
+    bytes: &[u8],
+) -> Terms {
+    let mut terms = Terms::default();
+    for row in rows {
+        let row = Row {
+            key: arena::slice(bytes, row.key),
+            value: arena::slice(bytes, row.value),
+            headers: Headers::new(&[], bytes),
+            timestamp: Timestamp::from_millis(0),
+            offset: -1,
+        };
+        if let (Some(plugin), Some(handler)) = (plugin, P::HANDLERS.terms) {
+            handler(plugin, index, &row, &mut terms);
+        }
+        terms.end_row();
+    }
+    terms
+}
+
+/// Runs one step of a job.
+pub(crate) fn step<P: Exported>(
+    plugin: &mut P,
+    host: &mut dyn Host,
+    job: &Job<'_>,
+) -> Result<(types::Outcome, Step), Failure> {
+    let Some(handler) = P::HANDLERS.step else {
+        return Err(Failure::Fatal(format!(
+            "the plugin does no jobs, and none of kind `{}`",
+            job.kind.name()
+        )));
+    };
+    let mut draft = Draft::default();
+    let step = handler(plugin, job, &mut Context::new(host, &mut draft))?;
+    Ok((draft.finish()?, step))
 }
 
 /// Tells the host why the trap comes that follows.
@@ -87,18 +166,20 @@ fn last_words(panic: &std::panic::PanicHookInfo<'_>) {
 }
 
 /// The imports of the component.
-#[derive(Default)]
 struct Imports {
-    /// Few tables: a list is faster than a map.
-    open: Vec<(Table, state::Store)>,
+    declared: &'static Declared,
+    /// Few stores and tables: a list is faster than a map.
+    open: Vec<(&'static str, state::Store)>,
 }
 
 impl Imports {
-    fn store(&mut self, table: Table) -> &state::Store {
-        let position = match self.open.iter().position(|(known, _)| *known == table) {
+    fn store(&mut self, name: &'static str) -> &state::Store {
+        // Constants of one name mostly have one address, and comparing addresses is quicker.
+        let known = |(known, _): &(&'static str, _)| std::ptr::eq(*known, name) || *known == name;
+        let position = match self.open.iter().position(known) {
             Some(position) => position,
             None => {
-                self.open.push((table, state::Store::open(table.name())));
+                self.open.push((name, state::Store::open(name)));
                 self.open.len() - 1
             }
         };
@@ -116,16 +197,60 @@ impl Host for Imports {
         Timestamp::from_millis(timers::now(timers::Clock::StreamTime))
     }
 
-    fn get(&mut self, table: Table, key: &[u8]) -> Option<Vec<u8>> {
-        self.store(table).get(key)
+    fn get(&mut self, store: &'static str, key: &[u8]) -> Option<Vec<u8>> {
+        self.store(store).get(key)
     }
 
-    fn page(&mut self, table: Table, keys: Keys<'_>, after: Option<&[u8]>) -> state::Page {
-        let store = self.store(table);
+    fn row(&mut self, store: &'static str, key: &[u8]) -> state::Page {
+        let span = types::Span { start: 0, len: arena::number(key.len()) };
+        self.store(store).get_many(&[span], key)
+    }
+
+    fn page(&mut self, store: &'static str, keys: Keys<'_>, after: Option<&[u8]>, limit: u32) -> state::Page {
+        let store = self.store(store);
         match keys {
-            Keys::All => store.scan(None, None, after, PAGE_ROWS),
-            Keys::Prefix(prefix) => store.scan_prefix(prefix, after, PAGE_ROWS),
+            Keys::Prefix(prefix) => store.scan_prefix(prefix, after, limit),
+            Keys::Range { start, end } => store.scan(start, end, after, limit),
+            Keys::Term { index, term } => store.scan_index(index, term, after, limit),
         }
+    }
+
+    fn count(
+        &mut self,
+        store: &'static str,
+        index: (&str, &[u8]),
+        after: Option<&[u8]>,
+        limit: u32,
+    ) -> (u64, Option<Vec<u8>>) {
+        self.store(store).count_index(index.0, index.1, after, limit)
+    }
+
+    fn put(&mut self, store: &'static str, key: &[u8], value: &[u8]) {
+        self.store(store).put(key, value);
+    }
+
+    fn delete(&mut self, store: &'static str, key: &[u8]) {
+        self.store(store).delete(key);
+    }
+
+    fn position(&mut self, source: Source) -> i64 {
+        state::position(self.declared.sources.get(source.position() as usize).copied().unwrap_or_default())
+    }
+
+    fn position_of(&mut self, table: Table) -> i64 {
+        state::position(table.name())
+    }
+
+    fn start(&mut self, kind: &str, name: &str, payload: &[u8]) -> u64 {
+        jobs::start(kind, name, payload)
+    }
+
+    fn cancel(&mut self, kind: &str, name: &str) -> bool {
+        jobs::cancel(kind, name)
+    }
+
+    fn find(&mut self, kind: &str, name: &str) -> Option<jobs::Job> {
+        jobs::find(kind, name)
     }
 
     fn enabled(&self, level: Level) -> bool {

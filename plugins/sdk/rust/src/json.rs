@@ -32,6 +32,7 @@ mod value;
 pub use error::Error;
 pub use pointer::Pointer;
 pub use scanner::MAX_DEPTH;
+pub use serde_json::Value as Any;
 pub use template::Document;
 pub use template::Template;
 pub use value::Elements;

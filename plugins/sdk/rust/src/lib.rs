@@ -35,9 +35,14 @@ mod batch;
 #[doc(hidden)]
 pub mod bindings;
 mod context;
+mod declared;
+mod follow;
 #[doc(hidden)]
 pub mod guest;
+mod handlers;
 mod host;
+mod index;
+mod job;
 pub mod json;
 mod level;
 mod mirror;
@@ -46,18 +51,38 @@ mod outcome;
 mod output;
 mod plugin;
 mod record;
+mod store;
 mod table;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 mod timestamp;
 mod verdict;
+mod walk;
+mod wire;
 
 pub use batch::Batch;
 pub use context::Context;
+#[doc(hidden)]
+pub use declared::Declared;
+pub use follow::Follow;
+pub use follow::Followed;
+pub use follow::Lookup;
+pub use follow::Mode;
+pub use follow::Passing;
 pub use gristmill_macros::manifest;
+pub use handlers::Exported;
+#[doc(hidden)]
+pub use handlers::Handlers;
+pub use index::Index;
+pub use index::Terms;
+pub use job::Job;
+pub use job::Jobs;
+pub use job::Step;
 pub use level::Level;
 pub use mirror::Mirror;
 pub use mirror::Rows;
+pub use name::IndexName;
+pub use name::JobKind;
 pub use name::Sink;
 pub use name::Source;
 pub use name::Table;
@@ -67,23 +92,33 @@ pub use plugin::Plugin;
 pub use record::Headers;
 pub use record::Record;
 pub use record::Row;
+pub use store::Element;
+pub use store::Json;
+pub use store::Key;
+pub use store::Packed;
+pub use store::Store;
+pub use store::StoreRef;
+pub use store::Value;
+pub use table::Page;
 pub use table::TableRef;
 pub use timestamp::Timestamp;
 pub use verdict::Failure;
 pub use verdict::Reject;
 
 /// Makes a [`Plugin`] the component's plugin: `gristmill::export!(DeliveryTime);`, once, in a crate that
-/// called [`manifest!`] in its root.
+/// called [`manifest!`] in its root. Its handlers follow: `gristmill::export!(DeliveryTime: Index, Jobs);`.
+/// The component exports just these, and one that the manifest needs must not be missing.
 ///
-/// In native builds it only checks that the type is a plugin.
+/// In native builds it only checks that the type is such a plugin.
 #[macro_export]
 #[expect(clippy::crate_in_macro_def, reason = "the manifest is the plugin crate's")]
 macro_rules! export {
-    ($plugin:ty) => {
+    ($plugin:ty $(: $($handler:ident),+)?) => {
+        $crate::handlers!($plugin $(: $($handler),+)?);
+
         const _: () = {
-            const fn is_a_plugin<P: $crate::Plugin>() {}
-            is_a_plugin::<$plugin>();
             let _: &str = crate::MANIFEST;
+            <$plugin as $crate::Exported>::HANDLERS.check(&crate::DECLARED);
         };
 
         #[cfg(target_family = "wasm")]
@@ -91,7 +126,8 @@ macro_rules! export {
             struct Component;
 
             ::std::thread_local! {
-                static INSTANCE: $crate::guest::Instance<$plugin> = const { $crate::guest::Instance::new() };
+                static INSTANCE: $crate::guest::Instance<$plugin> =
+                    const { $crate::guest::Instance::new(&crate::DECLARED) };
             }
 
             impl $crate::bindings::exports::gristmill::transform::processor::Guest for Component {
@@ -113,7 +149,38 @@ macro_rules! export {
                 }
             }
 
-    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+            $($($crate::export!(@handler $handler);)+)?
         };
+    };
+    (@handler Index) => {
+        impl $crate::bindings::with_index::exports::gristmill::transform::indexer::Guest for Component {
+            fn index(
+                index: ::std::string::String,
+                rows: ::std::vec::Vec<
+                    $crate::bindings::with_index::exports::gristmill::transform::indexer::Entry,
+                >,
+                bytes: ::std::vec::Vec<u8>,
+            ) -> $crate::bindings::with_index::exports::gristmill::transform::indexer::Terms {
+                INSTANCE.with(|instance| instance.index(&index, &rows, &bytes))
+            }
+        }
+
+        $crate::bindings::with_index::export_index!(Component with_types_in $crate::bindings::with_index);
+    };
+    (@handler Jobs) => {
+        impl $crate::bindings::with_jobs::exports::gristmill::transform::job_handler::Guest for Component {
+            fn on_job(
+                job: $crate::bindings::gristmill::transform::jobs::Job,
+                budget: u32,
+            ) -> ::std::result::Result<
+                $crate::bindings::with_jobs::exports::gristmill::transform::job_handler::Step,
+                $crate::bindings::gristmill::transform::types::Failure,
+            > {
+                INSTANCE.with(|instance| instance.step(&job, budget))
+            }
+        }
+
+        $crate::bindings::with_jobs::export_jobs!(Component with_types_in $crate::bindings::with_jobs);
     };
 }

@@ -38,7 +38,21 @@ pub struct Mirror<T> {
 /// The rows of a [`Mirror`].
 pub struct Rows<T>(HashMap<Box<[u8]>, T, BuildHasherDefault<Fnv>>);
 
+impl<T> Default for Rows<T> {
+    fn default() -> Self {
+        Self(HashMap::default())
+    }
+}
+
 impl<T> Rows<T> {
+    /// Sets or removes the row of a key, and gives the old one.
+    pub(crate) fn set(&mut self, key: &[u8], row: Option<T>) -> Option<T> {
+        match row {
+            Some(row) => self.0.insert(key.into(), row),
+            None => self.0.remove(key),
+        }
+    }
+
     /// The row of a key, if there is one and it parses.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&T> {

@@ -1,4 +1,4 @@
-//! What a plugin calls its sources, sinks and tables; [`manifest!`](crate::manifest) makes the constants.
+//! What a plugin calls what its manifest declares; [`manifest!`](crate::manifest) makes the constants.
 
 /// A source of the manifest. Compare it, or match on it, with the constants in `sources`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -50,6 +50,42 @@ impl Table {
     /// The name of its source.
     #[must_use]
     pub const fn name(self) -> &'static str {
+        self.0
+    }
+}
+
+/// An index of the manifest: one of the constants in `indexes`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct IndexName<'a>(&'a str);
+
+impl<'a> IndexName<'a> {
+    /// The index with this name.
+    #[must_use]
+    pub const fn new(name: &'a str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'a str {
+        self.0
+    }
+}
+
+/// A kind of job of the manifest: one of the constants in `jobs`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct JobKind<'a>(&'a str);
+
+impl<'a> JobKind<'a> {
+    /// The kind with this name.
+    #[must_use]
+    pub const fn new(name: &'a str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'a str {
         self.0
     }
 }

@@ -1,5 +1,6 @@
 //! The outcome of a call while it is being made.
 
+use crate::Failure;
 use crate::Reject;
 use crate::bindings::gristmill::transform::types::Header;
 use crate::bindings::gristmill::transform::types::Outcome;
@@ -15,6 +16,8 @@ pub(crate) struct Draft {
     rejected: Vec<Rejection>,
     /// One entry for each skip.
     skipped: Vec<&'static str>,
+    /// Why nothing of the call may be committed.
+    spoilt: Option<String>,
 }
 
 /// How far a draft had grown.
@@ -62,7 +65,15 @@ impl Draft {
         self.skipped.push(code);
     }
 
-    pub(crate) fn finish(self) -> Outcome {
+    /// Lets the call fail when it ends, with the first of these messages.
+    pub(crate) fn spoil(&mut self, message: String) {
+        self.spoilt.get_or_insert(message);
+    }
+
+    pub(crate) fn finish(self) -> Result<Outcome, Failure> {
+        if let Some(message) = self.spoilt {
+            return Err(Failure::Fatal(message));
+        }
         let mut skipped: Vec<(String, u32)> = Vec::new();
         for code in self.skipped {
             match skipped.iter_mut().find(|(known, _)| known == code) {
@@ -70,14 +81,14 @@ impl Draft {
                 None => skipped.push((code.to_owned(), 1)),
             }
         }
-        Outcome {
+        Ok(Outcome {
             outputs: self.outputs,
             headers: self.headers,
             bytes: self.bytes,
             rejected: self.rejected,
             skipped,
             callouts: Vec::new(),
-        }
+        })
     }
 }
 
@@ -96,7 +107,7 @@ mod tests {
 
         draft.undo(mark);
 
-        let outcome = draft.finish();
+        let outcome = draft.finish().unwrap();
         assert!(outcome.outputs.is_empty() && outcome.headers.is_empty() && outcome.bytes.is_empty());
         assert!(outcome.skipped.is_empty());
     }

@@ -10,22 +10,33 @@
 //! Each [`Task::feed`] also runs the records in other batches, with an instance that lives on and with a
 //! new one for every call, as a host may after a crash. If anything but the batches differs then, the
 //! plugin keeps something in its memory that belongs in state, and the test fails.
+//!
+//! Jobs stand still until [`Task::step`] or [`Task::run_jobs`] moves them. Each step is also run by a new
+//! instance. Indexes are computed by the plugin's own function.
 
+mod call;
 mod input;
+mod jobs;
 mod manifest;
 mod memory;
 mod outcome;
 mod splits;
+mod state;
 
+use std::collections::BTreeSet;
 use std::panic::Location;
+use std::rc::Rc;
 
 use serde_json::Value;
 
+use crate::Exported;
 use crate::Failure;
-use crate::Plugin;
+use crate::IndexName;
 use crate::Source;
 use crate::Table;
 use crate::Timestamp;
+use crate::arena;
+use crate::bindings::with_index::exports::gristmill::transform::indexer::Entry;
 use crate::guest;
 pub use crate::test::input::Input;
 pub use crate::test::input::record;
@@ -35,17 +46,16 @@ use crate::test::memory::Memory;
 pub use crate::test::outcome::Outcome;
 pub use crate::test::outcome::Output;
 pub use crate::test::outcome::Rejected;
+pub use crate::test::outcome::Stepped;
 use crate::test::splits::Instances;
 
-/// A task of a plugin: its instance, the tables that a host would keep for it, and a clock that stands
-/// still until it is set.
+/// A task of a plugin: its instance, what a host would keep for it, and a clock that stands still until it
+/// is set.
 pub struct Task<P> {
-    manifest: Manifest,
+    manifest: Rc<Manifest>,
     config: String,
     plugin: P,
     memory: Memory,
-    /// The next offset of every source.
-    offsets: Vec<i64>,
     splits: Splits,
 }
 
@@ -59,18 +69,20 @@ pub enum Splits {
     Off,
 }
 
-impl<P: Plugin> Task<P> {
+impl<P: Exported + 'static> Task<P> {
     /// A task with this configuration, to which the defaults of the manifest are added. The schema is not
     /// checked; that is the host's part.
     ///
     /// # Errors
     /// The manifest cannot be read, or the plugin refuses the configuration.
     pub fn new(manifest: &str, config: Value) -> Result<Self, String> {
-        let manifest = Manifest::parse(manifest)?;
+        let manifest = Rc::new(Manifest::parse(manifest)?);
         let config = manifest.configure(config)?.to_string();
         let plugin = guest::make(&config)?;
-        let offsets = vec![0; manifest.sources.len()];
-        Ok(Self { manifest, config, plugin, memory: Memory::default(), offsets, splits: Splits::Each })
+        let indexer: P = guest::make(&config)?;
+        let terms = Rc::new(move |index: &str, key: &[u8], value: &[u8]| terms(&indexer, index, key, value));
+        let memory = Memory::new(Rc::clone(&manifest), terms);
+        Ok(Self { manifest, config, plugin, memory, splits: Splits::Each })
     }
 
     /// Sets whether calls are also run in other batches.
@@ -88,10 +100,35 @@ impl<P: Plugin> Task<P> {
     /// Puts a row into a table without giving it to the plugin: as a table is before a task's first
     /// record. Restart the plugin to let it see rows that it should have been given.
     pub fn put(&mut self, table: Table, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.memory.put(table.name(), key.as_ref(), value.as_ref());
+        let source = self.manifest.sources.iter().position(|source| source.name == table.name());
+        let Some(next) = source.and_then(|source| self.memory.next(source)) else {
+            stop(&format!("the manifest has no {table:?}"))
+        };
+        let row = Input { offset: *next, ..record(key, value) };
+        *next += 1;
+        self.memory.apply(table.name(), &row);
     }
 
-    /// Drops the instance and makes a new one. Tables and clock stay.
+    /// Gives the current row of a table to the plugin once more, as an operator can ask for.
+    ///
+    /// # Panics
+    /// There is no such row, or as [`Task::feed`].
+    #[track_caller]
+    pub fn reemit(&mut self, source: Source, key: impl AsRef<[u8]>) -> Outcome {
+        let name = self.manifest.sources.get(source.position() as usize).map(|source| source.name.as_str());
+        let row = name.and_then(|name| self.memory.record(name, key.as_ref()));
+        let Some(row) = row else { stop(&format!("there is no such row in {source:?}")) };
+        self.feed(source, [Input { again: true, ..row.clone() }])
+    }
+
+    /// The rows of a store, by key.
+    #[must_use]
+    pub fn store(&self, name: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let rows = self.memory.state.stores.get(name).into_iter().flatten();
+        rows.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    /// Drops the instance and makes a new one. Tables, stores, jobs and clock stay.
     ///
     /// # Panics
     /// The plugin refuses the configuration that it has accepted before.
@@ -139,10 +176,7 @@ impl<P: Plugin> Task<P> {
 
     #[track_caller]
     fn instance(&self) -> P {
-        match guest::make(&self.config) {
-            Ok(plugin) => plugin,
-            Err(message) => stop(&format!("the plugin cannot be made again: {message}")),
-        }
+        make(&self.config)
     }
 
     #[track_caller]
@@ -152,29 +186,35 @@ impl<P: Plugin> Task<P> {
         mut records: Vec<Input>,
         place: &'static Location<'static>,
     ) -> Result<Outcome, Failure> {
+        let manifest = Rc::clone(&self.manifest);
         let position = source.position() as usize;
-        let (Some(declared), Some(next)) =
-            (self.manifest.sources.get(position), self.offsets.get_mut(position))
+        let (Some(declared), Some(next)) = (manifest.sources.get(position), self.memory.next(position))
         else {
             stop(&format!("the manifest has no {source:?}"))
         };
         if records.is_empty() {
             stop("there are no records to feed: a host never calls with none");
         }
-        for record in &mut records {
-            record.offset = *next;
-            *next += 1;
+        let fresh = records.iter_mut().filter(|record| !record.again);
+        for (record, offset) in fresh.zip(*next..) {
+            record.offset = offset;
         }
         let before = self.memory.clone();
-        let outcome = memory::call(&mut self.plugin, &mut self.memory, declared, source, &records);
+        let remake = || make(&self.config);
+        let outcome = call::process(&mut self.plugin, remake, &mut self.memory, (declared, source), &records);
         match &outcome {
             Err(_) => self.plugin = self.instance(),
             Ok(outcome) if self.splits == Splits::Each => {
                 for instances in [Instances::One, Instances::OneEach] {
                     for way in splits::ways(records.len()) {
-                        let other = self.replay(&before, source, &records, &way, instances);
-                        if other.as_ref() != Ok(outcome) {
-                            stop(&splits::disagreement(place, &way, instances, outcome, &other));
+                        let mut memory = before.clone();
+                        let other = self.replay(&mut memory, source, &records, &way, instances);
+                        let whole = (outcome, self.memory.state.seen());
+                        let other = other.map(|outcome| (outcome, memory.state.seen()));
+                        if other.as_ref().ok().map(|(outcome, state)| (outcome, state))
+                            != Some((whole.0, &whole.1))
+                        {
+                            stop(&splits::disagreement(place, &way, instances, &whole, &other));
                         }
                     }
                 }
@@ -184,10 +224,10 @@ impl<P: Plugin> Task<P> {
         outcome
     }
 
-    /// Runs the records in batches of these lengths, from the tables as they were before.
+    /// Runs the records in batches of these lengths.
     fn replay(
         &self,
-        before: &Memory,
+        memory: &mut Memory,
         source: Source,
         records: &[Input],
         way: &[usize],
@@ -196,7 +236,6 @@ impl<P: Plugin> Task<P> {
         let Some(declared) = self.manifest.sources.get(source.position() as usize) else {
             return Ok(Outcome::default());
         };
-        let mut memory = before.clone();
         let mut plugin = self.instance();
         let mut whole = Outcome::default();
         let mut rest = records;
@@ -205,12 +244,30 @@ impl<P: Plugin> Task<P> {
             if instances == Instances::OneEach {
                 plugin = self.instance();
             }
-            let part = memory::call(&mut plugin, &mut memory, declared, source, batch)?;
+            let remake = || make(&self.config);
+            let part = call::process(&mut plugin, remake, memory, (declared, source), batch)?;
             whole.append(part, records.len() - rest.len());
             rest = behind;
         }
         Ok(whole)
     }
+}
+
+/// A new instance.
+#[track_caller]
+fn make<P: Exported>(config: &str) -> P {
+    match guest::make(config) {
+        Ok(plugin) => plugin,
+        Err(message) => stop(&format!("the plugin cannot be made again: {message}")),
+    }
+}
+
+/// The terms of one row.
+fn terms<P: Exported>(indexer: &P, index: &str, key: &[u8], value: &[u8]) -> BTreeSet<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let [key, value] = [key, value].map(|part| arena::push(&mut bytes, part));
+    let terms = guest::terms(Some(indexer), IndexName::new(index), &[Entry { key, value }], &bytes);
+    terms.spans.iter().map(|span| arena::slice(&terms.bytes, *span).to_vec()).collect()
 }
 
 /// Fails the test.

@@ -55,6 +55,8 @@ fn word(_key: &[u8], value: &[u8]) -> Result<String, Reject> {
     String::from_utf8(value.to_vec()).map_err(|_| Reject::new("not-text", "the word is no text"))
 }
 
+gristmill::handlers!(Obedient);
+
 impl Plugin for Obedient {
     type Config = NoConfig;
 
@@ -221,6 +223,8 @@ fn refuses_a_configuration_that_does_not_fit() {
 /// Numbers the records that its instance has seen: what a plugin must not do.
 struct Counting(u64);
 
+gristmill::handlers!(Counting);
+
 impl Plugin for Counting {
     type Config = NoConfig;
 
@@ -245,6 +249,8 @@ fn finds_out_a_plugin_that_keeps_state_in_its_memory() {
 
 /// Tells how many records came together: what a plugin must not do.
 struct Counted;
+
+gristmill::handlers!(Counted);
 
 impl Plugin for Counted {
     type Config = NoConfig;

@@ -10,6 +10,8 @@ pub struct Input {
     pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) timestamp: Timestamp,
     pub(super) offset: i64,
+    /// Whether it is a row that the host gives once more.
+    pub(super) again: bool,
 }
 
 /// A record with a key and a value.
@@ -25,10 +27,16 @@ pub fn tombstone(key: impl AsRef<[u8]>) -> Input {
         headers: Vec::new(),
         timestamp: Timestamp::from_millis(0),
         offset: 0,
+        again: false,
     }
 }
 
 impl Input {
+    /// A row of a store.
+    pub(super) fn row(key: &[u8], value: &[u8]) -> Self {
+        Self { offset: -1, ..record(key, value) }
+    }
+
     /// Takes the key away.
     #[must_use]
     pub fn without_key(mut self) -> Self {

@@ -4,10 +4,14 @@ use serde_json::Map;
 use serde_json::Value;
 use toml::Table;
 
-/// The sources, and the defaults of the configuration.
+/// What is declared, and the defaults of the configuration.
 #[derive(Clone, Debug)]
 pub(super) struct Manifest {
     pub(super) sources: Vec<Declared>,
+    pub(super) stores: Vec<String>,
+    /// Names, and the tables and stores that they are on.
+    pub(super) indexes: Vec<(String, String)>,
+    pub(super) jobs: Vec<String>,
     defaults: Map<String, Value>,
 }
 
@@ -22,10 +26,13 @@ pub(super) struct Declared {
 }
 
 impl Manifest {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Table = text.parse().map_err(|error| format!("the manifest is not TOML: {error}"))?;
-        let list = manifest.get("source").and_then(toml::Value::as_array).into_iter().flatten();
-        let sources = list.map(declared).collect();
+    pub(super) fn parse(toml: &str) -> Result<Self, String> {
+        let manifest: Table = toml.parse().map_err(|error| format!("the manifest is not TOML: {error}"))?;
+        let entries = |key: &str| manifest.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+        let sources = entries("source").map(declared).collect();
+        let stores = entries("store").map(|store| text(store, "name")).collect();
+        let indexes = entries("index").map(|index| (text(index, "name"), text(index, "on"))).collect();
+        let jobs = entries("job").map(|job| text(job, "name")).collect();
         let mut defaults = Map::new();
         for (name, property) in manifest.get("config").and_then(toml::Value::as_table).into_iter().flatten() {
             if let Some(default) = property.get("default") {
@@ -33,7 +40,7 @@ impl Manifest {
                 defaults.insert(name.clone(), guest_value(name, kind, default)?);
             }
         }
-        Ok(Self { sources, defaults })
+        Ok(Self { sources, stores, indexes, jobs, defaults })
     }
 
     /// The configuration with the defaults filled in.
@@ -45,11 +52,14 @@ impl Manifest {
     }
 }
 
+fn text(entry: &toml::Value, key: &str) -> String {
+    entry.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+}
+
 fn declared(source: &toml::Value) -> Declared {
-    let text = |key: &str| source.get(key).and_then(toml::Value::as_str).unwrap_or_default();
     Declared {
-        name: text("name").to_owned(),
-        kept: matches!(text("kind"), "table" | "broadcast"),
+        name: text(source, "name"),
+        kept: matches!(text(source, "kind").as_str(), "table" | "broadcast"),
         previous: source.get("previous").and_then(toml::Value::as_bool).unwrap_or_default(),
     }
 }

@@ -36,6 +36,21 @@ pub struct Output {
     pub cause: Option<usize>,
 }
 
+/// What a step of a job did.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stepped {
+    /// In the order in which they were sent.
+    pub outputs: Vec<Output>,
+    /// How many rows were skipped, by code.
+    pub skipped: BTreeMap<String, u32>,
+    /// Whether the job has ended.
+    pub done: bool,
+    /// Rows looked at.
+    pub visited: u64,
+    /// Rows of the whole job, if known.
+    pub total: Option<u64>,
+}
+
 /// A record that was rejected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejected {
@@ -97,21 +112,22 @@ impl Outcome {
     }
 
     /// Adds the outcome of a later batch, whose first record has this position.
-    pub(super) fn append(&mut self, later: Self, position: usize) {
-        self.outputs.extend(
-            later
-                .outputs
-                .into_iter()
-                .map(|output| Output { cause: output.cause.map(|cause| cause + position), ..output }),
-        );
-        self.rejected.extend(
-            later
-                .rejected
-                .into_iter()
-                .map(|rejected| Rejected { index: rejected.index + position, ..rejected }),
-        );
+    pub(super) fn append(&mut self, mut later: Self, position: usize) {
+        later.renumber(|own| own + position);
+        self.outputs.append(&mut later.outputs);
+        self.rejected.append(&mut later.rejected);
         for (code, count) in later.skipped {
             *self.skipped.entry(code).or_default() += count;
+        }
+    }
+
+    /// Gives the records other positions.
+    pub(super) fn renumber(&mut self, position: impl Fn(usize) -> usize) {
+        for output in &mut self.outputs {
+            output.cause = output.cause.map(&position);
+        }
+        for rejected in &mut self.rejected {
+            rejected.index = position(rejected.index);
         }
     }
 

@@ -1,9 +1,7 @@
 //! The ways to cut records into batches.
 
+use std::fmt::Debug;
 use std::panic::Location;
-
-use crate::Failure;
-use crate::test::Outcome;
 
 /// Up to so many records are cut in each way, which is 2^5 ways.
 const EACH_WAY: usize = 6;
@@ -46,8 +44,8 @@ pub(super) fn disagreement(
     place: &Location<'_>,
     way: &[usize],
     instances: Instances,
-    whole: &Outcome,
-    other: &Result<Outcome, Failure>,
+    whole: &impl Debug,
+    other: &impl Debug,
 ) -> String {
     let instances = match instances {
         Instances::One => "by one instance",

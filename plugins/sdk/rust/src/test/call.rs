@@ -1,0 +1,121 @@
+//! One call as a host makes it.
+
+use crate::Exported;
+use crate::Failure;
+use crate::Source;
+use crate::arena;
+use crate::bindings::gristmill::transform::jobs::Job;
+use crate::bindings::gristmill::transform::types;
+use crate::guest;
+use crate::job;
+use crate::job::Step;
+use crate::test::Input;
+use crate::test::Outcome;
+use crate::test::manifest::Declared;
+use crate::test::memory;
+use crate::test::memory::Memory;
+
+/// A record of a batch, and the value that its key had before.
+type Fed<'a> = (usize, &'a Input, Option<Vec<u8>>);
+
+/// Calls with records: the table first, then the plugin. When some are rejected and the call wrote state,
+/// it is made again without them, by a new instance.
+pub(super) fn process<P: Exported>(
+    plugin: &mut P,
+    remake: impl Fn() -> P,
+    memory: &mut Memory,
+    declared: (&Declared, Source),
+    records: &[Input],
+) -> Result<Outcome, Failure> {
+    let mut fed: Vec<Fed<'_>> = Vec::new();
+    for (position, record) in records.iter().enumerate() {
+        let previous = record.key.as_ref().and_then(|key| memory.value(&declared.0.name, key));
+        fed.push((position, record, previous.map(<[u8]>::to_vec)));
+        // One that the host gives again is handled, and no row changes.
+        if declared.0.kept && !record.again {
+            memory.apply(&declared.0.name, record);
+        }
+        memory.stream_time = memory.stream_time.max(record.timestamp);
+    }
+    let outcome = attempt(plugin, remake, memory, declared, fed)?;
+    let last = records.iter().rfind(|record| !record.again);
+    if let (Some(record), Some(next)) = (last, memory.next(declared.1.position() as usize)) {
+        *next = record.offset + 1;
+    }
+    Ok(outcome)
+}
+
+fn attempt<P: Exported>(
+    plugin: &mut P,
+    remake: impl Fn() -> P,
+    memory: &mut Memory,
+    (declared, source): (&Declared, Source),
+    mut fed: Vec<Fed<'_>>,
+) -> Result<Outcome, Failure> {
+    let before = memory.state.clone();
+    let mut rejected = Vec::new();
+    loop {
+        if fed.is_empty() {
+            return Ok(Outcome { rejected, ..Outcome::default() });
+        }
+        let answer = guest::process(plugin, memory, &batch(declared, source, &fed));
+        let mut outcome = match answer {
+            Ok(raw) => Outcome::read(&raw),
+            Err(failure) => {
+                memory.state = before;
+                return Err(failure);
+            }
+        };
+        outcome.renumber(|position| fed.get(position).map_or(position, |(position, ..)| *position));
+        if outcome.rejected.is_empty() || memory.state.seen() == before.seen() {
+            outcome.rejected.append(&mut rejected);
+            outcome.rejected.sort_by_key(|rejected| rejected.index);
+            return Ok(outcome);
+        }
+        fed.retain(|(position, ..)| outcome.rejected.iter().all(|rejected| rejected.index != *position));
+        rejected.append(&mut outcome.rejected);
+        rejected.sort_by_key(|rejected| rejected.index);
+        memory.state = before.clone();
+        *plugin = remake();
+    }
+}
+
+fn batch(declared: &Declared, source: Source, fed: &[Fed<'_>]) -> types::Batch {
+    let mut batch = types::Batch {
+        source: source.position(),
+        partition: 0,
+        records: Vec::new(),
+        headers: Vec::new(),
+        previous: Vec::new(),
+        bytes: Vec::new(),
+    };
+    for (_, record, previous) in fed {
+        if declared.previous {
+            let value = previous.as_ref().map(|value| arena::push(&mut batch.bytes, value));
+            batch.previous.push(value);
+        }
+        batch.records.push(types::InputRecord {
+            key: record.key.as_ref().map(|key| arena::push(&mut batch.bytes, key)),
+            value: record.value.as_ref().map(|value| arena::push(&mut batch.bytes, value)),
+            headers: memory::headers(record, &mut batch.headers, &mut batch.bytes),
+            timestamp: record.timestamp.millis(),
+            offset: record.offset,
+        });
+    }
+    batch
+}
+
+/// Calls for one step of a job.
+pub(super) fn step<P: Exported>(
+    plugin: &mut P,
+    memory: &mut Memory,
+    job: &Job,
+    budget: u32,
+) -> Result<(Outcome, Step), Failure> {
+    let before = memory.state.clone();
+    let (outcome, step) = guest::step(plugin, memory, &job::Job::new(job, budget)).inspect_err(|_| {
+        memory.state = before;
+    })?;
+    memory.state.step_done(job, step.cursor.clone());
+    Ok((Outcome::read(&outcome), step))
+}
