@@ -4,6 +4,7 @@
 //! at any plugin. `assembly` builds the `pipeline` from it once the manifests of its plugins are at hand; a pipeline is
 //! valid by construction: what it holds can be run. Defaults live in `pipeline`, and `show` prints them.
 
+pub mod api_address;
 pub mod assembly;
 pub mod client;
 pub mod document;

@@ -191,6 +191,27 @@ codes! {
     AddressUnusable = "address_unusable", Host, Never:
         "An address to listen on is taken or not allowed.",
         "Choose another port.";
+    ApiNotLoopback = "api_not_loopback", Host, Never:
+        "The admin API is asked to listen where other machines could reach it; it has neither encryption nor a token.",
+        "Name an address of this machine alone, such as `127.0.0.1:9180`; a proxy in front of it can add what it lacks.";
+    HostUnreachable = "host_unreachable", Host, Backoff:
+        "No host answers where a command looked for one.",
+        "Start it with `gristmill run FILE`, or name the address that its log shows with `--api`.";
+    QuestionInvalid = "question_invalid", Host, Never:
+        "A running host was asked for something that it has no page for.",
+        "Ask as `docs/reference/api.md` shows; host and command should have the same version.";
+    TaskNotHere = "task_not_here", Host, Never:
+        "A host was asked about a task that another host has, or nobody.",
+        "Ask the other hosts; `gristmill status` lists the tasks of each.";
+    StoreUnknown = "store_unknown", Host, Never:
+        "A task was asked for a store or a table that it does not have.",
+        "`gristmill plugin inspect` lists the stores and sources of a plugin.";
+    NotAvailable = "not_available", Host, Never:
+        "This version of the host cannot answer that yet.",
+        "Use a newer host.";
+    WorkerSilent = "worker_silent", Host, Backoff:
+        "A worker does not answer: it waits for Kafka, or a plugin computes for a long time.",
+        "Try again; if it lasts, look into the log of the host.";
     CommandUnfit = "command_unfit", Host, Never:
         "A command was given arguments that do not fit together.",
         "See the command's `--help`.";

@@ -3,12 +3,13 @@
 //! ```text
 //! <state_dir>/<app>/lock          held exclusively by the running process
 //! <state_dir>/<app>/instance      the name that was made for this directory, one line
+//! <state_dir>/<app>/api           where the admin API listens, while the process lives
 //! ```
 
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::pipeline::App;
 use crate::fault::{Code, Fault};
@@ -17,6 +18,7 @@ use crate::id::InstanceName;
 /// A state directory that belongs to this process until it is dropped.
 #[derive(Debug)]
 pub struct StateDir {
+    path: PathBuf,
     instance: InstanceName,
     /// Closing the file releases the lock.
     _lock: File,
@@ -28,20 +30,30 @@ impl StateDir {
     /// # Errors
     /// `state_dir_unusable` when it cannot be made, written or locked.
     pub fn open(app: &App) -> Result<Self, Fault> {
-        let path = app.state_dir.join(app.id.as_str());
+        let path = path(app);
         fs::create_dir_all(&path).map_err(|error| unusable(&path, "cannot be made", error))?;
         let lock = lock(&path)?;
         let instance = match &app.instance {
             Some(name) => name.clone(),
             None => kept_instance(&path)?,
         };
-        Ok(Self { instance, _lock: lock })
+        Ok(Self { path, instance, _lock: lock })
+    }
+
+    /// Where what belongs to the application lies.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The stable name of this process.
     pub fn instance(&self) -> &InstanceName {
         &self.instance
     }
+}
+
+/// Where what belongs to an application lies, whether it is there or not.
+pub fn path(app: &App) -> PathBuf {
+    app.state_dir.join(app.id.as_str())
 }
 
 fn lock(path: &Path) -> Result<File, Fault> {
@@ -89,7 +101,7 @@ mod tests {
     use crate::id::AppId;
 
     fn app(state_dir: &Path) -> App {
-        App { id: AppId::new("shop"), state_dir: state_dir.to_owned(), instance: None }
+        App { id: AppId::new("shop"), state_dir: state_dir.to_owned(), instance: None, api: None }
     }
 
     #[test]

@@ -45,6 +45,7 @@ fn is_configuration(code: Code) -> bool {
             | Code::NotAuthorized
             | Code::StateDirUnusable
             | Code::AddressUnusable
+            | Code::ApiNotLoopback
             | Code::CommandUnfit
     )
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::app::plugins;
 use crate::cli::output;
+use crate::config::api_address;
 use crate::config::manifest::Manifest;
 use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, Limits, StateBounds};
 use crate::config::plugin_ref::PluginRef;
@@ -119,6 +120,11 @@ fn pipeline_file(app: &str, plugin: &str, manifest: &Manifest) -> String {
     lines.set("id", &quoted(app), "everything that the host makes in Kafka starts with it");
     lines.default("state_dir", &quoted(App::STATE_DIR), "where local state lives");
     lines.default("instance", "\"${HOSTNAME}\"", "default: made once, kept in the state directory");
+    lines.default(
+        "api",
+        &quoted(&api_address::format(Some(api_address::DEFAULT))),
+        "the read-only admin API, on loopback; or \"off\"",
+    );
     lines.text("");
     lines.text("[kafka]");
     lines.set("brokers", "\"localhost:9092\"", "several are separated by commas");

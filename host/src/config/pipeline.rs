@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct App {
     pub state_dir: PathBuf,
     /// The name of this process, when the operator gave one; else one is made and kept in the state directory.
     pub instance: Option<InstanceName>,
+    /// Where the admin API listens, on loopback; none when it is switched off.
+    pub api: Option<SocketAddr>,
 }
 
 impl App {

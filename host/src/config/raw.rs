@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::config::api_address;
 use crate::config::client;
 use crate::config::document::{self, Entry, Item, Place, Table};
 use crate::config::env::{self, Lookup};
@@ -109,7 +110,8 @@ pub fn read(path: &Path, lookup: Lookup<'_>) -> Result<Raw, Fault> {
 /// Reads the text of a pipeline file. Relative paths in it start at the directory of `path`.
 ///
 /// # Errors
-/// `config_syntax`, `unknown_key`, `missing_key`, `invalid_value`, `variable_unset`, `client_key_owned`.
+/// `config_syntax`, `unknown_key`, `missing_key`, `invalid_value`, `variable_unset`, `client_key_owned`,
+/// `api_not_loopback`.
 pub fn parse(path: &Path, text: &str, lookup: Lookup<'_>) -> Result<Raw, Fault> {
     let base = path.parent().unwrap_or(Path::new(""));
     let document = document::parse(&path.display().to_string(), text)?;
@@ -127,7 +129,7 @@ pub fn parse(path: &Path, text: &str, lookup: Lookup<'_>) -> Result<Raw, Fault> 
 }
 
 fn parse_app(item: &Item, base: &Path, lookup: Lookup<'_>) -> Result<App, Fault> {
-    let table = item.table(&["id", "state_dir", "instance"])?;
+    let table = item.table(&["id", "state_dir", "instance", "api"])?;
     let id = table.require("id")?;
     let state_dir = table.get("state_dir").map_or(Ok(App::STATE_DIR), Item::text)?;
     let instance = |item: &Item| {
@@ -141,6 +143,7 @@ fn parse_app(item: &Item, base: &Path, lookup: Lookup<'_>) -> Result<App, Fault>
         id: AppId::new(id_text),
         state_dir: base.join(state_dir),
         instance: table.get("instance").map(instance).transpose()?,
+        api: table.get("api").map_or(Ok(Some(api_address::DEFAULT)), api_address::parse)?,
     })
 }
 

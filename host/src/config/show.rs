@@ -1,5 +1,6 @@
 //! A pipeline as a file with every default written out: what `gristmill check --show-defaults` prints.
 
+use crate::config::api_address;
 use crate::config::client;
 use crate::config::manifest::Manifest;
 use crate::config::pipeline::{Deployment, Pipeline};
@@ -23,6 +24,7 @@ fn head(pipeline: &Pipeline) -> String {
         "[app]".to_owned(),
         line("id", &quoted(app.id.as_str())),
         line("state_dir", &quoted(&app.state_dir.display().to_string())),
+        line("api", &quoted(&api_address::format(app.api))),
     ];
     lines.push(match &app.instance {
         Some(instance) => line("instance", &quoted(instance.as_str())),

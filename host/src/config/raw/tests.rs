@@ -159,6 +159,11 @@ fn reports_values_that_make_no_sense() {
             "instance = 'a b'",
             "`app.instance` is `a b`, it must be 1 to 64 letters, digits, `.`, `_` and `-`",
         ),
+        (
+            "app",
+            "api = '9180'",
+            "`app.api` is `9180`, it must be an address with a port such as \"127.0.0.1:9180\", or \"off\"",
+        ),
         ("transforms.t", "workers = 0", "`transforms.t.workers` is 0, it must be from 1 to 64"),
         ("transforms.t", "workers = '2'", "`transforms.t.workers` is text, it must be a whole number"),
         ("transforms.t", "eager = 1", "`transforms.t.eager` is a whole number, it must be true or false"),
@@ -225,6 +230,23 @@ fn reports_values_that_make_no_sense() {
         let report = report(section, line);
         assert!(report.starts_with(&format!("error: {message} (conf/shop.toml:")), "{report}");
         assert!(report.ends_with("\ncode: invalid_value"), "{report}");
+    }
+}
+
+#[test]
+fn keeps_the_admin_api_on_this_machine() {
+    let api = |line: &str| read(&SMALL.replace("[app]\n", &format!("[app]\n{line}\n"))).unwrap().app.api;
+    assert_eq!(api(""), Some("127.0.0.1:9180".parse().unwrap()));
+    assert_eq!(api("api = 'localhost:1'"), Some("127.0.0.1:1".parse().unwrap()));
+    assert_eq!(api("api = '[::1]:0'"), Some("[::1]:0".parse().unwrap()));
+    assert_eq!(api("api = 'off'"), None);
+
+    for address in ["0.0.0.0:9180", "[::]:9180", "10.0.0.7:9180", "[::ffff:127.0.0.1]:9180"] {
+        let report = report("app", &format!("api = '{address}'"));
+        let message =
+            format!("`app.api` is `{address}`, which other machines could reach (conf/shop.toml:3)");
+        assert!(report.starts_with(&format!("error: {message}\n")), "{report}");
+        assert!(report.ends_with("\ncode: api_not_loopback"), "{report}");
     }
 }
 
