@@ -3,6 +3,7 @@
 //! ```text
 //! cluster     reached; the host's own topics made, all topics checked
 //! state_dir   locked; the stable name of this process
+//! api         pages about what follows, until the end
 //! crew        per transform: broadcast readers, and a thread for each worker
 //! shutdown    a signal; every crew commits and ends
 //! ```
@@ -12,6 +13,7 @@ pub mod bundled;
 pub mod checks;
 pub mod cluster;
 mod crew;
+mod lag;
 pub mod plugins;
 pub mod shutdown;
 pub mod state_dir;
@@ -20,13 +22,17 @@ pub mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::api::Api;
 use crate::app::crew::{Contract, Crew};
+use crate::app::lag::LagReader;
 use crate::app::shutdown::{Departure, Shutdown};
 use crate::app::state_dir::StateDir;
+use crate::clock::Clock;
 use crate::config::pipeline::Pipeline;
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::plugin::Component;
+use crate::status::Board;
 
 /// How late the process sees a signal or a worker that ended.
 const WATCH_INTERVAL: Duration = Duration::from_millis(50);
@@ -44,6 +50,9 @@ pub fn run(
     departure: Departure,
 ) -> Result<(), Vec<Fault>> {
     let state_dir = StateDir::open(&pipeline.app).map_err(alone)?;
+    let board = Arc::new(Board::new(pipeline, state_dir.instance(), Clock::system()));
+    let api = pipeline.app.api.map(|address| Api::start(&board, address, state_dir.path()));
+    let api = api.transpose().map_err(alone)?;
     let facts = cluster::prepare(pipeline)?;
     let mut crews = Vec::with_capacity(pipeline.deployments.len());
     for (deployment, component) in pipeline.deployments.iter().zip(plugins) {
@@ -54,11 +63,14 @@ pub fn run(
             instance: state_dir.instance(),
             facts: &facts,
             departure,
+            board: &board,
         };
         crews.push(Crew::start(&contract).map_err(alone)?);
         event::TransformStarted { transform: &deployment.name, workers: deployment.workers }.emit();
     }
-    watch(crews, shutdown).map_err(alone)
+    // Only pages show the lag.
+    let _lag = api.as_ref().map(|_| LagReader::start(pipeline, &board)).transpose().map_err(alone)?;
+    watch(crews, shutdown, &board).map_err(alone)
 }
 
 fn alone(fault: Fault) -> Vec<Fault> {
@@ -66,12 +78,13 @@ fn alone(fault: Fault) -> Vec<Fault> {
 }
 
 /// Watches over the crews until they are to stop, or until there is none left.
-fn watch(mut crews: Vec<Crew>, shutdown: &Shutdown) -> Result<(), Fault> {
+fn watch(mut crews: Vec<Crew>, shutdown: &Shutdown, board: &Board) -> Result<(), Fault> {
     while !shutdown.is_requested() {
         std::thread::sleep(WATCH_INTERVAL);
         let failed = crews.iter_mut().enumerate().find_map(|(at, crew)| Some((at, crew.failed()?)));
         let Some((at, fault)) = failed else { continue };
         let crew = crews.swap_remove(at);
+        board.stop(crew.transform(), &fault);
         event::TransformStopped { transform: crew.transform(), fault: &fault }.emit();
         crew.stop();
         // What its other workers say adds nothing to the first fault.

@@ -4,11 +4,15 @@
 //! batch or a transaction, never once for a record. ERROR means that data is lost or an operator must act, WARN that
 //! something odd was recovered from, INFO is the life of the process; a healthy hour logs nothing new.
 
+mod api;
+mod help;
 mod plugin;
 mod registry;
 
 use std::time::Duration;
 
+pub use api::{ApiFailed, ApiStarted};
+pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 

@@ -6,16 +6,17 @@
 //! `consumer`, `producer` and `identity`; everything above them is ordinary code.
 //!
 //! ```text
-//! source  broadcast  tail  restorer   what the host reads
-//! sink    produce    topics           what it writes and makes
-//! consumer  producer  identity        thin clients: one owner, a few calls
-//! client  native  error               settings, pointers with owners, codes
+//! source  broadcast  tail  restorer  ends   what the host reads
+//! sink    produce    topics                 what it writes and makes
+//! consumer  producer  identity              thin clients: one owner, a few calls
+//! client  native  error                     settings, pointers with owners, codes
 //! ```
 
 pub mod broadcast;
 pub mod client;
 mod client_log;
 mod consumer;
+pub mod ends;
 mod error;
 mod fetched;
 mod identity;

@@ -8,7 +8,7 @@
 //! app  api                                        joins adapters to workers
 //! worker  driver                                  the poll loop and the one commit path
 //! task | kafka  store  plugin  callout  memory    the heart, and the adapters that never import each other
-//! io  config  event  view                         ports, configuration, logs and metrics
+//! io  config  event  status  view                 ports, configuration, logs and metrics
 //! record  fault                                   what flows, and what goes wrong
 //! id  clock                                       names, numbers, time
 //! ```
@@ -19,6 +19,7 @@
 //! worker sends them through its [`io::Sink`] in a transaction and commits it together with the positions. What was not
 //! committed never happened.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -31,6 +32,7 @@ pub mod kafka;
 pub mod memory;
 pub mod plugin;
 pub mod record;
+pub mod status;
 pub mod task;
 pub mod view;
 pub mod worker;

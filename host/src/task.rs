@@ -32,6 +32,7 @@ use crate::fault::Fault;
 use crate::id::{Offset, TaskId, Timestamp, TopicPartition};
 use crate::io::{Committed, Instance, Transform};
 use crate::record::Chunk;
+use crate::status::PartitionStatus;
 use crate::task::backoff::Backoff;
 use crate::task::broadcast::{Broadcast, Views};
 use crate::task::buffer::Buffer;
@@ -300,6 +301,16 @@ impl Task {
     /// The next offset of each of its partitions, committed or not.
     pub fn reached(&self) -> Vec<(TopicPartition, Offset)> {
         self.buffer.inputs().iter().map(|input| (input.place().clone(), input.position())).collect()
+    }
+
+    /// How far it is in each of its partitions.
+    pub fn progress(&self) -> Vec<PartitionStatus> {
+        let status = |input: &buffer::Input| PartitionStatus {
+            place: input.place().clone(),
+            position: input.position(),
+            committed: input.committed(),
+        };
+        self.buffer.inputs().iter().map(status).collect()
     }
 
     /// Breaks the rule that a task begins only when its positions are committed.

@@ -26,14 +26,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-pub use status::{TaskState, TaskStatus};
-
 use crate::clock::Clock;
 use crate::config::pipeline::CommitBounds;
 use crate::event;
 use crate::fault::{Fault, Scope};
 use crate::id::{Partition, TaskId, TopicPartition};
 use crate::io::{Input, Sink, Source, TransactionError, Transform};
+use crate::status::Slot;
 use crate::task::broadcast::Views;
 use crate::task::effects::Effects;
 use crate::task::spec::Spec;
@@ -113,6 +112,7 @@ pub struct Worker<S: Source, K: Sink<Membership = S::Membership>> {
     bounds: Bounds,
     recovery: Recovery,
     turned: Turned,
+    slot: Slot,
 }
 
 /// What is in the transaction that is being filled.
@@ -153,7 +153,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             beyond_since: None,
             transaction: Open::default(),
             turned: Turned::Busy,
+            slot: Slot::default(),
         }
+    }
+
+    /// Shows what it does on a board, and answers questions that come from there.
+    #[must_use]
+    pub fn shown_in(mut self, slot: Slot) -> Self {
+        self.slot = slot;
+        self
     }
 
     /// Works until `stop` is set, then commits what is done and gives the consumer back. It does not leave the group: a
@@ -193,6 +201,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     fn try_turn(&mut self) -> Result<Turned, Fault> {
+        self.show();
         self.poll()?;
         if !self.ensure_producer()? {
             return Ok(Turned::Idle);

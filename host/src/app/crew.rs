@@ -19,6 +19,7 @@ use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::KafkaSource;
 use crate::kafka::topics::TopicDescription;
 use crate::plugin::{Component, WasmTransform};
+use crate::status::{Board, Slot};
 use crate::task::broadcast::Views;
 use crate::task::spec::Spec;
 use crate::worker::{Ports, Settings, Worker};
@@ -37,6 +38,8 @@ pub(super) struct Contract<'a> {
     pub(super) facts: &'a Facts,
     /// What becomes of the workers' places in their group at the end.
     pub(super) departure: Departure,
+    /// Where the workers show what they do.
+    pub(super) board: &'a Board,
 }
 
 /// A worker's thread.
@@ -75,7 +78,8 @@ impl Crew {
         };
         for number in 0..deployment.workers {
             let id = deployment.worker_id(contract.instance, number);
-            crew.workers.push(post.clone().occupy(id, &crew.stop)?);
+            let slot = contract.board.slot(&deployment.name, &id);
+            crew.workers.push(post.clone().occupy(id, slot, &crew.stop)?);
         }
         Ok(crew)
     }
@@ -143,17 +147,17 @@ struct Post {
 
 impl Post {
     /// Starts a thread that works under this id until it is to stop.
-    fn occupy(self, id: String, stop: &Arc<AtomicBool>) -> Result<Running, Fault> {
+    fn occupy(self, id: String, slot: Slot, stop: &Arc<AtomicBool>) -> Result<Running, Fault> {
         let stop = Arc::clone(stop);
         std::thread::Builder::new()
             .name(id.clone())
-            .spawn(move || self.work(&id, &stop))
+            .spawn(move || self.work(&id, slot, &stop))
             .map_err(|error| Fault::new(Code::Internal, "a worker's thread cannot be started").because(error))
     }
 
-    fn work(self, id: &str, stop: &AtomicBool) -> Result<(), Fault> {
+    fn work(self, id: &str, slot: Slot, stop: &AtomicBool) -> Result<(), Fault> {
         let departure = self.departure;
-        let member = self.worker(id)?.run(stop)?;
+        let member = self.worker(id)?.shown_in(slot).run(stop)?;
         match departure {
             Departure::Stay => Ok(()),
             Departure::Leave => member.leave(),

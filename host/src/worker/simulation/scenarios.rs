@@ -8,7 +8,7 @@ use crate::config::pipeline::{BatchBounds, CommitBounds, Limits, Start};
 use crate::fault::Code;
 use crate::io::TopicFacts;
 use crate::memory::{Call, MemorySink, Process, Trouble};
-use crate::worker::TaskState;
+use crate::status::TaskState;
 use crate::worker::simulation::plugin::Kind;
 use crate::worker::simulation::world::{GROUP, Setup, World};
 

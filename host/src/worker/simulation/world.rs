@@ -233,7 +233,7 @@ impl World {
     }
 
     /// What the worker of a host says of itself.
-    pub(super) fn status(&self, host: &Host) -> Vec<crate::worker::TaskStatus> {
+    pub(super) fn status(&self, host: &Host) -> Vec<crate::status::TaskStatus> {
         host.worker.borrow().as_ref().map(Worker::status).unwrap_or_default()
     }
 
