@@ -14,11 +14,15 @@ mod dev;
 mod exit;
 mod explain;
 mod init;
+mod jobs;
 mod log;
 mod output;
 mod plugin;
 mod produce;
 mod run;
+mod running;
+mod state;
+mod status;
 mod tail;
 mod topics;
 
@@ -43,6 +47,9 @@ enum Command {
     Topics(topics::Options),
     Run(run::Options),
     Dev(dev::Options),
+    Status(status::Options),
+    Jobs(jobs::Options),
+    State(state::Options),
     Broker(broker::Options),
     Produce(produce::Options),
     Tail(tail::Options),
@@ -64,6 +71,9 @@ impl Command {
             Self::Topics(options) => topics::run(&options),
             Self::Run(options) => run::run(&options),
             Self::Dev(options) => dev::run(&options),
+            Self::Status(options) => status::run(&options),
+            Self::Jobs(options) => jobs::run(&options),
+            Self::State(options) => state::run(&options),
             Self::Broker(options) => broker::run(&options),
             Self::Produce(options) => produce::run(&options),
             Self::Tail(options) => tail::run(&options),

@@ -85,8 +85,22 @@ fn check(name: &str, change: (&str, &str), plugin: Option<&[u8]>) {
 #[test]
 fn every_help_fits_a_screen_says_what_it_talks_to_and_has_an_example() {
     let directory = Directory::with(&[]);
-    let commands =
-        ["demo", "init", "check", "topics", "run", "broker", "produce", "tail", "plugin inspect", "explain"];
+    let commands = [
+        "demo",
+        "init",
+        "check",
+        "topics",
+        "run",
+        "status",
+        "jobs list",
+        "state get",
+        "state scan",
+        "broker",
+        "produce",
+        "tail",
+        "plugin inspect",
+        "explain",
+    ];
 
     let helps = commands.map(|command| directory.run(&format!("{command} --help")));
 
@@ -95,6 +109,15 @@ fn every_help_fits_a_screen_says_what_it_talks_to_and_has_an_example() {
         assert!(help.lines().count() <= 30, "does not fit a screen:\n{help}");
         assert!(help.contains("Talks to:") && help.contains("Example:"), "lacks a part:\n{help}");
     }
+}
+
+#[test]
+fn says_that_no_host_answers() {
+    let directory = Directory::with(&[("shop.toml", SHOP.as_bytes())]);
+    // Port 1 of this machine: nobody listens there.
+    let lines = ["status shop.toml", "status --api 127.0.0.1:1", "jobs list shop.toml --api 127.0.0.1:1"];
+
+    golden("no-host", &lines.map(|line| directory.run(line)).join("\n"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod offline {
     mod adapters;
+    mod api;
     mod commands;
     mod conformance;
     mod cuts;
