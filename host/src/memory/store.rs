@@ -1,7 +1,6 @@
 //! Local stores in memory that outlive their engines as a disk would, with the disk's troubles on demand.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::ControlFlow;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::fault::{Code, Fault};
@@ -221,7 +220,7 @@ fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::Bound;
+    use std::ops::{Bound, ControlFlow};
 
     use super::*;
 
