@@ -9,6 +9,7 @@ mod help;
 mod plugin;
 mod registry;
 
+use std::path::Path;
 use std::time::Duration;
 
 pub use api::{ApiFailed, ApiStarted};
@@ -401,5 +402,28 @@ impl RestoreStandsStill<'_> {
             until = self.until.0, seconds = self.waited.as_secs(), "a restore stands still: {cause}");
         let labels = [("topic", self.place.topic.as_str()), ("cause", cause)];
         registry().add("gristmill_restore_stills_total", &labels, 1);
+    }
+}
+
+/// A local store cannot be used; it is dropped, and restored from Kafka.
+#[derive(Debug)]
+pub struct StoreDropped<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// Where it was.
+    pub path: &'a Path,
+    /// What is wrong: `foreign`, `format` or `damaged`.
+    pub kind: &'static str,
+    /// The same for a person.
+    pub reason: &'a str,
+}
+
+impl StoreDropped<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(task = %self.task, path = %self.path.display(), kind = self.kind, reason = self.reason,
+            "dropped a local store that cannot be used");
+        let labels = [("transform", self.task.transform.as_str()), ("kind", self.kind)];
+        registry().add("gristmill_stores_dropped_total", &labels, 1);
     }
 }

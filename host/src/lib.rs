@@ -33,6 +33,7 @@ pub mod memory;
 pub mod plugin;
 pub mod record;
 pub mod status;
+pub mod store;
 pub mod task;
 pub mod view;
 pub mod worker;

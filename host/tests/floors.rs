@@ -53,6 +53,12 @@ const RESERVED: &[Reserved] = &[
         reason: "only `plugin` knows the WebAssembly engine",
     },
     Reserved {
+        names: &["fjall"],
+        owners: &["store"],
+        in_tests: false,
+        reason: "only `store` knows the storage engine",
+    },
+    Reserved {
         names: &["SystemTime::now", "Instant::now"],
         owners: &["clock"],
         in_tests: true,
@@ -305,6 +311,7 @@ mod guard {
     fn finds_names_that_belong_to_other_modules() {
         for (path, text, name) in [
             ("io.rs", "use rdkafka::X;", "rdkafka"),
+            ("task/state.rs", "use fjall::Database;", "fjall"),
             ("cli/run.rs", "fn f() { wasmtime::Engine::new() }", "wasmtime"),
             ("kafka.rs", "let now = Instant::now();", "Instant"),
             ("plugin/a.rs", "std::time::SystemTime::now()", "SystemTime"),

@@ -8,6 +8,9 @@ use crate::id::Partition;
 /// A key with its new value; none removes it.
 pub type Write<'a> = (&'a [u8], Option<&'a [u8]>);
 
+/// The longest key that every engine takes; an empty key is none.
+pub const KEY_BYTES_MAX: usize = 65_535;
+
 /// The ends of a range of keys.
 pub type StoreRange<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
@@ -38,7 +41,8 @@ pub trait StoreEngine: Send {
     /// `store_failed`.
     fn scan(&self, range: StoreRange<'_>, visit: &mut Visit<'_>) -> Result<(), Fault>;
 
-    /// Writes all or nothing, also when the process dies meanwhile. The keys ascend and differ. It may be lost when the machine
+    /// Writes all or nothing, also when the process dies meanwhile. The keys ascend, differ, and have 1 to
+    /// [`KEY_BYTES_MAX`] bytes. It may be lost when the machine
     /// dies, but only together with everything that was written later.
     ///
     /// # Errors

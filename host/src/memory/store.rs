@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::fault::{Code, Fault};
 use crate::id::Partition;
-use crate::io::{StoreEngine, StoreRange, Stores, Visit, Write, is_empty_range};
+use crate::io::{KEY_BYTES_MAX, StoreEngine, StoreRange, Stores, Visit, Write, is_empty_range};
 
 /// How many applied batches can be taken back: more than a power loss costs, few enough to cost no memory.
 const UNDO_MAX: usize = 64;
@@ -156,12 +156,13 @@ impl StoreEngine for MemoryStore {
         if is_read_only {
             return Err(read_only());
         }
+        let writes = checked(writes)?;
         match failure {
             Some(ApplyFailure::NotWritten) => return Err(failed()),
             Some(ApplyFailure::DiskFull) => {
                 return Err(Fault::new(Code::DiskFull, "the disk of the local store is full"));
             }
-            Some(ApplyFailure::Written) | None => write(&self.image).apply(writes),
+            Some(ApplyFailure::Written) | None => write(&self.image).apply(&writes),
         }
         if failure.is_some() { Err(failed()) } else { Ok(()) }
     }
@@ -173,9 +174,9 @@ impl StoreEngine for MemoryStore {
 }
 
 impl Image {
-    fn apply(&mut self, writes: &mut dyn Iterator<Item = Write<'_>>) {
+    fn apply(&mut self, writes: &[Write<'_>]) {
         let mut before = Vec::new();
-        for (key, value) in writes {
+        for &(key, value) in writes {
             before.push((key.to_vec(), self.put(key, value)));
         }
         self.undo.push_back(before);
@@ -199,6 +200,14 @@ impl Image {
         }
         true
     }
+}
+
+/// The writes, if they keep to the contract: an engine on disk cannot take others.
+fn checked<'a>(writes: &mut dyn Iterator<Item = Write<'a>>) -> Result<Vec<Write<'a>>, Fault> {
+    let writes: Vec<_> = writes.collect();
+    let is_fit = writes.iter().all(|(key, _)| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    let do_ascend = writes.is_sorted_by(|(one, _), (other, _)| one < other);
+    if is_fit && do_ascend { Ok(writes) } else { Err(failed().because("the keys are unfit or unsorted")) }
 }
 
 fn failed() -> Fault {
@@ -310,6 +319,18 @@ mod tests {
             assert_eq!(fault.code(), code);
             assert_eq!(engine.get(b"d").unwrap().is_some(), is_written, "{failure:?}");
             apply(engine.as_mut(), &[("e", Some("6"))]).unwrap();
+        }
+    }
+
+    #[test]
+    fn refuses_keys_that_an_engine_on_disk_could_not_take() {
+        let long = "k".repeat(KEY_BYTES_MAX + 1);
+        for keys in [&["", "a"][..], &[&long], &["b", "a"], &["a", "a"]] {
+            let mut engine = MemoryStore::new();
+            let writes: Vec<_> = keys.iter().map(|key| (*key, Some("1"))).collect();
+
+            assert_eq!(apply(&mut engine, &writes).unwrap_err().code(), Code::StoreFailed);
+            assert_eq!(engine.size_bytes(), 0);
         }
     }
 
