@@ -1,16 +1,23 @@
 //! Enriches one item.
 
+use std::borrow::Cow;
+
 use gristmill::Context;
-use gristmill::Mirror;
+use gristmill::Headers;
+use gristmill::Lookup;
 use gristmill::Record;
 use gristmill::Reject;
 use gristmill::json;
+use gristmill::json::Document;
 use gristmill::json::Error;
 use gristmill::json::Kind;
+use gristmill::json::Template;
 
 use crate::DeliveryTime;
 use crate::class::Class;
+use crate::filter::Filter;
 use crate::sinks;
+use crate::tables;
 
 impl DeliveryTime {
     /// Passes an item on with the times of its best class.
@@ -20,22 +27,110 @@ impl DeliveryTime {
             ctx.send(sinks::ENRICHED).key(key).headers(record.headers).tombstone();
             return Ok(());
         };
-        if value.is_empty() {
-            return Err(Reject::new("empty-value", "the item has an empty value, which is not a tombstone"));
-        }
-        let document = self.template.read(value).map_err(refuse)?;
-        if !document.is_object() {
-            return Err(refuse(Error::NotAnObject));
-        }
-        // Before the filter: whether an item is well-formed must not depend on whether it is online.
-        let class = best(&mut self.classes, document.get(0), ctx)?;
-        if self.filter.as_ref().is_some_and(|filter| !filter.passes(document.get(1))) {
+        let item = Item::read(&mut self.template, self.filter.as_ref(), value)?;
+        if !item.passes {
             ctx.send(sinks::ENRICHED).key(key).headers(record.headers).tombstone();
             return Ok(());
         }
+        let class = item.best(self.classes.join(record, ctx));
+        item.send(class, key, record.headers, ctx)
+    }
+
+    /// Sends the item of a SKU again: a command of option 2. What else it says does not matter.
+    pub(crate) fn update(&mut self, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Reject> {
+        let key = record.key.ok_or_else(|| Reject::new("no-key", "the command has no key, so no SKU"))?;
+        let page = ctx.table(tables::ITEMS).row(key);
+        let Some(row) = page.rows().next() else { return ctx.skip("unknown-item") };
+        let Ok(item) = Item::read(&mut self.template, self.filter.as_ref(), row.value) else {
+            return ctx.skip("malformed-item");
+        };
+        if !item.passes {
+            return ctx.skip("filtered-item");
+        }
+        let class = item.best(self.classes.join_again(key, ctx));
+        item.send(class, key, row.headers, ctx)
+    }
+}
+
+/// An item that is well-formed.
+pub(crate) struct Item<'t, 'd> {
+    document: Document<'t, 'd>,
+    pub(crate) classes: Names<'d>,
+    pub(crate) passes: bool,
+}
+
+impl<'t, 'd> Item<'t, 'd> {
+    pub(crate) fn read(
+        template: &'t mut Template,
+        filter: Option<&Filter>,
+        value: &'d [u8],
+    ) -> Result<Self, Reject> {
+        if value.is_empty() {
+            return Err(Reject::new("empty-value", "the item has an empty value, which is not a tombstone"));
+        }
+        let document = template.read(value).map_err(refuse)?;
+        // Before the filter: whether an item is well-formed must not depend on whether it is online.
+        let classes = Names::of(&document)?;
+        let passes = filter.is_none_or(|filter| filter.passes(document.get(1)));
+        Ok(Self { document, classes, passes })
+    }
+
+    /// The best of the classes that are known.
+    pub(crate) fn best<'c>(&self, classes: Lookup<'c, Class>) -> Option<&'c Class> {
+        let known = self.classes.list().iter().filter_map(|name| classes.get(name));
+        known.min_by_key(|class| class.rank())
+    }
+
+    pub(crate) fn send(
+        &self,
+        class: Option<&Class>,
+        key: &[u8],
+        headers: Headers<'_>,
+        ctx: &mut Context<'_>,
+    ) -> Result<(), Reject> {
         let times: [&[u8]; 2] = class.map_or([b"null", b"null"], Class::texts);
-        let output = ctx.send(sinks::ENRICHED).key(key).headers(record.headers);
-        output.try_write(|buffer| document.splice(&times, buffer)).map_err(refuse)
+        let output = ctx.send(sinks::ENRICHED).key(key).headers(headers);
+        output.try_write(|buffer| self.document.splice(&times, buffer)).map_err(refuse)
+    }
+}
+
+/// The classes of an item.
+pub(crate) enum Names<'d> {
+    /// The usual case, without a list.
+    One([Cow<'d, [u8]>; 1]),
+    Some(Vec<Cow<'d, [u8]>>),
+}
+
+impl<'d> Names<'d> {
+    /// What is at the first pointer of the template: a name, an array of names, or nothing.
+    pub(crate) fn of(document: &Document<'_, 'd>) -> Result<Self, Reject> {
+        if !document.is_object() {
+            return Err(refuse(Error::NotAnObject));
+        }
+        let Some(named) = document.get(0).filter(|named| !named.is_null()) else {
+            return Ok(Self::Some(Vec::new()));
+        };
+        if named.kind() == Kind::Array {
+            return named.elements().map(name).collect::<Result<_, _>>().map(Self::Some);
+        }
+        name(named).map(|name| Self::One([name]))
+    }
+
+    pub(crate) fn list(&self) -> &[Cow<'d, [u8]>] {
+        match self {
+            Self::One(one) => one,
+            Self::Some(list) => list,
+        }
+    }
+}
+
+fn name(value: json::Value<'_>) -> Result<Cow<'_, [u8]>, Reject> {
+    match value.string() {
+        Some(Cow::Borrowed(name)) => Ok(Cow::Borrowed(name.as_bytes())),
+        Some(Cow::Owned(name)) => Ok(Cow::Owned(name.into_bytes())),
+        None => {
+            Err(Reject::new("class-invalid", "the class of the item is neither text nor an array of texts"))
+        }
     }
 }
 
@@ -46,33 +141,4 @@ fn refuse(error: Error) -> Reject {
         Error::Syntax { .. } | Error::Pointer | Error::Template => "not-json",
     };
     Reject::new(code, format!("the item is {error}"))
-}
-
-/// The best of the classes that are known. `named` is what the item says: a name, an array of names, or
-/// nothing.
-fn best<'c>(
-    classes: &'c mut Mirror<Class>,
-    named: Option<json::Value<'_>>,
-    ctx: &mut Context<'_>,
-) -> Result<Option<&'c Class>, Reject> {
-    let Some(named) = named.filter(|named| !named.is_null()) else { return Ok(None) };
-    let classes = classes.rows(ctx);
-    if named.kind() != Kind::Array {
-        return Ok(classes.get(name(named)?.as_bytes()));
-    }
-    let mut best: Option<&Class> = None;
-    for element in named.elements() {
-        let class = classes.get(name(element)?.as_bytes());
-        best = match (best, class) {
-            (Some(best), Some(class)) if class.rank() >= best.rank() => Some(best),
-            (best, class) => class.or(best),
-        };
-    }
-    Ok(best)
-}
-
-fn name(value: json::Value<'_>) -> Result<std::borrow::Cow<'_, str>, Reject> {
-    value.string().ok_or_else(|| {
-        Reject::new("class-invalid", "the class of the item is neither text nor an array of texts")
-    })
 }

@@ -1,4 +1,4 @@
-//! What becomes of items: DOMAIN part A, without following class changes.
+//! What becomes of items: DOMAIN part A; `follow.rs` has what becomes of class changes.
 
 #![allow(
     clippy::unwrap_used,
@@ -202,20 +202,19 @@ fn joins_with_the_class_as_of_now() {
 }
 
 #[test]
-fn treats_a_malformed_class_as_unknown() {
+fn rejects_a_malformed_class_and_holds_on_to_the_last_good_one() {
     let mut task = task();
     let item = r#"{"deliveryClass":"bulky"}"#;
-    enriched(&mut task, item);
+    let good = enriched(&mut task, item);
 
     let bad = [record("bulky", r#"{"minimumTime":9}"#), record("x", "{").without_key()];
     let outcome = task.feed(sources::CLASSES, bad);
 
     assert_eq!(outcome.codes(), ["class-time-invalid", "no-key"]);
     assert_eq!(outcome.outputs, []);
-    let unknown = r#"{"deliveryClass":"bulky","minimumDeliveryTime":null,"maximumDeliveryTime":null}"#;
-    assert_eq!(enriched(&mut task, item), unknown);
+    assert_eq!(enriched(&mut task, item), good);
     task.restart();
-    assert_eq!(enriched(&mut task, item), unknown, "after a restart too");
+    assert_eq!(enriched(&mut task, item), good, "after a restart too");
 }
 
 #[test]

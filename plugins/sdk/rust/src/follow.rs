@@ -119,6 +119,7 @@ pub struct Follow<T> {
     followed: Followed,
     parse: Parse<T>,
     mode: Mode,
+    meaning: String,
     /// None until it is first needed. What it holds is in the store, too.
     state: Option<History<T>>,
 }
@@ -129,13 +130,22 @@ type Parse<T> = fn(&[u8], &[u8]) -> Result<T, Reject>;
 impl<T: PartialEq> Follow<T> {
     /// Follows the changes of a table; `parse` gets key and value. Values that are equal are no change.
     pub fn new(followed: Followed, parse: Parse<T>) -> Self {
-        Self { followed, parse, mode: Mode::Follow, state: None }
+        Self { followed, parse, mode: Mode::Follow, meaning: String::new(), state: None }
     }
 
     /// Sets whether changes start walks.
     #[must_use]
     pub fn mode(mut self, mode: Mode) -> Self {
         self.mode = mode;
+        self
+    }
+
+    /// Says what the join depends on beside the rows and values: settings, as a text. When it is another one
+    /// than before, what rows were last joined with is unknown, and the next walk of each term sends all of
+    /// its rows. It starts none: rows that need not wait are re-emitted by hand.
+    #[must_use]
+    pub fn meaning(mut self, meaning: impl Into<String>) -> Self {
+        self.meaning = meaning.into();
         self
     }
 
@@ -160,7 +170,7 @@ impl<T: PartialEq> Follow<T> {
         }
         if mode == Mode::Still {
             if changed {
-                abandon(history, followed, ctx);
+                abandon(history, followed, None, ctx);
                 rows.suspect(history, term, ctx);
             }
             return Ok(());
@@ -222,7 +232,7 @@ impl<T: PartialEq> Follow<T> {
         let (followed, mode) = (self.followed, self.mode);
         let history = self.loaded(ctx);
         if mode == Mode::Still {
-            abandon(history, followed, ctx);
+            abandon(history, followed, Some(job.name), ctx);
             return Ok(Step::done(0));
         }
         // An operator can start a walk too, by the name alone.
@@ -244,18 +254,29 @@ impl<T: PartialEq> Follow<T> {
     }
 
     fn loaded(&mut self, ctx: &mut Context<'_>) -> &mut History<T> {
-        let (followed, parse) = (self.followed, self.parse);
+        let (followed, parse, meaning) = (self.followed, self.parse, &self.meaning);
         self.state.get_or_insert_with(|| {
             let rows = Rows(followed.store);
-            rows.load(parse, ctx).unwrap_or_else(|| seed(followed, parse, ctx))
+            let mut history =
+                rows.load(parse, ctx).unwrap_or_else(|| seed(followed, parse, meaning.as_bytes(), ctx));
+            if history.meaning != meaning.as_bytes() {
+                history.meaning = meaning.as_bytes().to_vec();
+                doubt(&mut history, rows, ctx);
+            }
+            history
         })
     }
 }
 
 /// The history of a task that has none: in force is what the table says.
-fn seed<T: PartialEq>(followed: Followed, parse: Parse<T>, ctx: &mut Context<'_>) -> History<T> {
+fn seed<T: PartialEq>(
+    followed: Followed,
+    parse: Parse<T>,
+    meaning: &[u8],
+    ctx: &mut Context<'_>,
+) -> History<T> {
     let rows = Rows(followed.store);
-    let mut history = History::default();
+    let mut history = History { meaning: meaning.to_vec(), ..History::default() };
     let mut values = Vec::new();
     ctx.table(followed.changes).each(|row| {
         if let Ok(value) = parse(row.key, row.value) {
@@ -269,12 +290,33 @@ fn seed<T: PartialEq>(followed: Followed, parse: Parse<T>, ctx: &mut Context<'_>
     let is_new = page.rows.iter().all(|row| row.offset >= position);
     for (term, value) in values {
         rows.put_value(&term, Some(&value), ctx);
-        if !is_new {
-            rows.suspect(&mut history, &term, ctx);
-        }
     }
     rows.put_state(&history, ctx);
+    if !is_new {
+        doubt(&mut history, rows, ctx);
+    }
     history
+}
+
+/// Forgets what rows were last joined with. Walks that are under way go on.
+fn doubt<T: PartialEq>(history: &mut History<T>, rows: Rows, ctx: &mut Context<'_>) {
+    let terms: Vec<Vec<u8>> = history.values.keys().map(<[u8]>::to_vec).collect();
+    for term in terms {
+        rows.suspect(history, &term, ctx);
+    }
+    for walk in history.walks.values_mut() {
+        walk.segments.0.clear();
+    }
+    let walks: Vec<Vec<u8>> = history.walks.keys().cloned().collect();
+    for term in walks {
+        rows.put_walk(history, &term, ctx);
+    }
+    if history.is_live() {
+        history.epoch += 1;
+        rows.forget(history, ctx);
+    } else {
+        rows.put_state(history, ctx);
+    }
 }
 
 /// Drops the history when no walk is left.
@@ -286,11 +328,17 @@ fn tidy<T: PartialEq>(history: &mut History<T>, followed: Followed, ctx: &mut Co
     }
 }
 
-/// Ends all walks.
-fn abandon<T: PartialEq>(history: &mut History<T>, followed: Followed, ctx: &mut Context<'_>) {
+/// Ends all walks; the one whose step this is ends by itself.
+fn abandon<T: PartialEq>(
+    history: &mut History<T>,
+    followed: Followed,
+    own: Option<&str>,
+    ctx: &mut Context<'_>,
+) {
     for (term, walk) in &history.walks {
-        if !walk.done {
-            ctx.cancel(followed.job, &name(term));
+        let name = name(term);
+        if !walk.done && own != Some(name.as_str()) {
+            ctx.cancel(followed.job, &name);
         }
     }
     Rows(followed.store).drop_history(history, ctx);

@@ -27,6 +27,11 @@
 //! The crate is a `cdylib` for WebAssembly, and an `rlib` too, so that its tests run natively,
 //! with the driver in [`test`](mod@test). `gristmill-build` makes the component.
 //!
+//! What must last goes into a [`Store`], which the manifest declares; memory is a cache. Tables are kept by the
+//! host ([`TableRef`]), with indexes by terms that the plugin computes ([`Index`]). Work that can be large is a
+//! job, done in steps ([`Jobs`]): [`Context::follow`] walks over the rows of a term, and [`Follow`] sends the rows
+//! again that a change of a small table touches.
+//!
 //! The host calls with batches that lie in one arena of bytes, and takes outcomes that do; this crate
 //! gives a plugin views into the one and writes into the other. Nothing is copied but what is sent.
 

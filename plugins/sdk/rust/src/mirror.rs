@@ -13,7 +13,8 @@ use crate::Table;
 ///
 /// It fills itself from the host's table when it is first asked, so a new instance after a restart sees
 /// what the old one saw. Records of the source must be given to [`Mirror::apply`], which keeps it in step.
-/// Rows that do not parse are not in it.
+/// Rows that do not parse are not in it. When rows that were sent before must hear of changes, take a
+/// [`Follow`](crate::Follow).
 ///
 /// ```
 /// # use gristmill::{Context, Mirror, Record, Reject, Table};
@@ -45,6 +46,10 @@ impl<T> Default for Rows<T> {
 }
 
 impl<T> Rows<T> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.keys().map(AsRef::as_ref)
+    }
+
     /// Sets or removes the row of a key, and gives the old one.
     pub(crate) fn set(&mut self, key: &[u8], row: Option<T>) -> Option<T> {
         match row {

@@ -43,6 +43,7 @@ pub use crate::test::input::record;
 pub use crate::test::input::tombstone;
 use crate::test::manifest::Manifest;
 use crate::test::memory::Memory;
+use crate::test::memory::TermsOf;
 pub use crate::test::outcome::Outcome;
 pub use crate::test::outcome::Output;
 pub use crate::test::outcome::Rejected;
@@ -79,9 +80,7 @@ impl<P: Exported + 'static> Task<P> {
         let manifest = Rc::new(Manifest::parse(manifest)?);
         let config = manifest.configure(config)?.to_string();
         let plugin = guest::make(&config)?;
-        let indexer: P = guest::make(&config)?;
-        let terms = Rc::new(move |index: &str, key: &[u8], value: &[u8]| terms(&indexer, index, key, value));
-        let memory = Memory::new(Rc::clone(&manifest), terms);
+        let memory = Memory::new(Rc::clone(&manifest), indexer::<P>(&config)?);
         Ok(Self { manifest, config, plugin, memory, splits: Splits::Each })
     }
 
@@ -135,6 +134,19 @@ impl<P: Exported + 'static> Task<P> {
     #[track_caller]
     pub fn restart(&mut self) {
         self.plugin = self.instance();
+    }
+
+    /// Makes a new instance with another configuration, and all indexes anew. Tables, stores, jobs and clock
+    /// stay.
+    ///
+    /// # Errors
+    /// The plugin refuses the configuration.
+    pub fn reload(&mut self, config: Value) -> Result<(), String> {
+        let config = self.manifest.configure(config)?.to_string();
+        self.plugin = guest::make(&config)?;
+        self.memory.terms = indexer::<P>(&config)?;
+        self.config = config;
+        Ok(())
     }
 
     /// Gives records of a source to the plugin, and to its table if it is one.
@@ -260,6 +272,12 @@ fn make<P: Exported>(config: &str) -> P {
         Ok(plugin) => plugin,
         Err(message) => stop(&format!("the plugin cannot be made again: {message}")),
     }
+}
+
+/// The plugin's index function, with an instance of its own.
+fn indexer<P: Exported + 'static>(config: &str) -> Result<TermsOf, String> {
+    let indexer: P = guest::make(config)?;
+    Ok(Rc::new(move |index, key, value| terms(&indexer, index, key, value)))
 }
 
 /// The terms of one row.

@@ -12,6 +12,8 @@ use crate::walk::Advance;
 /// The values in force, and the joins of the past.
 pub(super) struct History<T> {
     pub(super) values: Rows<T>,
+    /// What joins depend on beside rows and values.
+    pub(super) meaning: Vec<u8>,
     /// That of the newest change, kept or not.
     pub(super) epoch: u64,
     /// The first epoch whose values can still be told. None: no change was cut off.
@@ -47,6 +49,7 @@ impl<T> Default for History<T> {
     fn default() -> Self {
         Self {
             values: Rows::default(),
+            meaning: Vec::new(),
             epoch: 0,
             floor: None,
             changes: Vec::new(),

@@ -1,7 +1,7 @@
 //! The rows of a history in the plugin's store.
 //!
 //! ```text
-//! ("state")             epoch, floor
+//! ("state")             epoch, floor, meaning
 //! ("value", term)       the record's value
 //! ("change", epoch)     position, term, the value before
 //! ("walk", term)        done, where it stands, segments: epoch, from, to
@@ -43,8 +43,8 @@ impl Rows {
     ) -> Option<History<T>> {
         let state = ctx.store(self.0.of::<(&str,), [u8]>()).get(&(STATE,))?;
         let mut history = History::default();
-        if let Some((epoch, floor)) = read_state(&state) {
-            (history.epoch, history.floor) = (epoch, floor);
+        if let Some((epoch, floor, meaning)) = read_state(&state) {
+            (history.epoch, history.floor, history.meaning) = (epoch, floor, meaning);
         }
         self.each(VALUE, ctx, |term, value| drop(history.set(&term, parse(&term, &value).ok())));
         ctx.store(self.0.of::<(&str, u64), [u8]>()).prefix(&(CHANGE,), |(_, epoch), value| {
@@ -72,7 +72,7 @@ impl Rows {
 
     pub(super) fn put_state<T>(self, history: &History<T>, ctx: &mut Context<'_>) {
         let state = Writer::new().number(history.epoch).flag(history.floor.is_some());
-        let state = state.number(history.floor.unwrap_or_default()).done();
+        let state = state.number(history.floor.unwrap_or_default()).bytes(&history.meaning).done();
         ctx.store(self.0.of::<(&str,), [u8]>()).put(&(STATE,), &state);
     }
 
@@ -172,10 +172,11 @@ impl Rows {
     }
 }
 
-fn read_state(bytes: &[u8]) -> Option<(u64, Option<u64>)> {
+/// Epoch, floor, meaning.
+fn read_state(bytes: &[u8]) -> Option<(u64, Option<u64>, Vec<u8>)> {
     let mut reader = Reader::new(bytes)?;
     let (epoch, cut, floor) = (reader.number()?, reader.flag()?, reader.number()?);
-    Some((epoch, cut.then_some(floor)))
+    Some((epoch, cut.then_some(floor), reader.bytes()?.to_vec()))
 }
 
 fn read_change<T>(

@@ -31,7 +31,7 @@ pub(super) type TermsOf = Rc<dyn Fn(&str, &[u8], &[u8]) -> BTreeSet<Vec<u8>>>;
 #[derive(Clone)]
 pub(super) struct Memory {
     manifest: Rc<Manifest>,
-    terms: TermsOf,
+    pub(super) terms: TermsOf,
     tables: BTreeMap<String, BTreeMap<Vec<u8>, Input>>,
     pub(super) state: State,
     /// The next offset of every source.
