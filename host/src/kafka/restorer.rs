@@ -10,6 +10,7 @@
 
 mod board;
 mod clients;
+mod pressure;
 mod reader;
 mod reading;
 

@@ -19,16 +19,9 @@ use crate::kafka::error;
 use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::restorer::board::{Board, Order, Orders};
 use crate::kafka::restorer::clients::{Clients, PlaceFailure, is_unknown, take_failures};
+use crate::kafka::restorer::pressure::{Pressure, Room};
 use crate::kafka::restorer::reading::{Reading, Verdict};
 use crate::record::Chunk;
-
-/// How much of all partitions waits for the worker before reading stops; the worker takes it in no time, or is busy. One
-/// call to librdkafka may go beyond it.
-const QUEUED_BYTES_MAX: usize = 16 << 20;
-
-/// How long the worker may leave a full queue alone before the partitions that fill it are held back, so that the others,
-/// which it may be waiting for, go on.
-const FULL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Records of one partition that the worker gets at once.
 const CHUNK: BatchBounds = BatchBounds { records: 1_000, bytes: 1 << 20 };
@@ -48,7 +41,7 @@ pub(super) struct Reader {
     clients: Option<Clients>,
     fetched: Fetched,
     readings: BTreeMap<TopicPartition, Reading>,
-    full_since: Option<Duration>,
+    pressure: Pressure,
     idle_since: Option<Duration>,
     /// When the last record of any partition came.
     busy_at: Duration,
@@ -65,7 +58,7 @@ impl Reader {
             clients: None,
             fetched: Fetched::new(CHUNK),
             readings: BTreeMap::new(),
-            full_since: None,
+            pressure: Pressure::default(),
             idle_since: None,
             busy_at: Duration::ZERO,
         }
@@ -86,10 +79,10 @@ impl Reader {
 
     /// How long to wait for the worker.
     fn patience(&self) -> Duration {
-        match (self.readings.is_empty(), self.full_since) {
+        match (self.readings.is_empty(), self.pressure.is_full()) {
             (true, _) => IDLE,
-            (false, Some(_)) => POLL_WAIT,
-            (false, None) => Duration::ZERO,
+            (false, true) => POLL_WAIT,
+            (false, false) => Duration::ZERO,
         }
     }
 
@@ -180,17 +173,11 @@ impl Reader {
             }
         }
         empty.iter().for_each(|place| self.let_go(place));
-        if waiting < QUEUED_BYTES_MAX {
-            self.full_since = None;
-            return true;
-        }
-        let now = self.clock.elapsed();
-        let since = *self.full_since.get_or_insert(now);
-        if now.saturating_sub(since) >= FULL_PATIENCE {
+        let room = self.pressure.look(waiting, self.clock.elapsed());
+        if room == Room::Hold {
             full.iter().for_each(|place| self.hold(place));
-            self.full_since = None;
         }
-        false
+        room == Room::Read
     }
 
     fn hold(&mut self, place: &TopicPartition) {
@@ -268,7 +255,7 @@ impl Reader {
 
     /// Looks at the readings that do not move, unless it is the worker that they wait for.
     fn look_after(&mut self) {
-        if self.full_since.is_some() {
+        if self.pressure.is_full() {
             return;
         }
         let now = self.clock.elapsed();

@@ -336,6 +336,7 @@ fn knows_where_the_records_of_its_transaction_lie_in_the_changelog() -> Result<(
     let mut sink = bench.sink("t")?.with_changelog(&changelog);
     sink.replace().map_err(told)?;
     bench.put(&changelog, &["before"])?;
+    bench.put(&output, &["before", "before", "before"])?;
 
     sink.begin().map_err(told)?;
     for value in ["1", "2", "3"] {
