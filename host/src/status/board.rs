@@ -1,7 +1,7 @@
 //! The board: a slot for each worker of the process, written by the worker and read by whoever asks.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -182,10 +182,7 @@ impl Board {
         let sender = lock(&place.shared.questions).clone()?;
         let (reply, answer) = mpsc::sync_channel(1);
         sender.try_send(Question { task: task.clone(), store: store.to_owned(), ask, reply }).ok()?;
-        match answer.recv_timeout(PATIENCE) {
-            Ok(answer) => Some(answer),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        answer.recv_timeout(PATIENCE).ok()
     }
 
     fn place_of(&self, task: &TaskId) -> Option<&Place> {

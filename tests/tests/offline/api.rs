@@ -64,7 +64,7 @@ fn await_ready(address: SocketAddr) -> Result<()> {
 fn await_rest(address: SocketAddr, tasks: usize) -> Result<Value> {
     wait::until("the lag to be gone", || {
         let seen = page(address, "/api/v1/tasks")?;
-        let list = seen["tasks"].as_array().context("no tasks")?;
+        let list = seen.get("tasks").and_then(Value::as_array).context("no tasks")?;
         let is_at_rest = list.iter().all(|task| task["lag"] == 0 && task["state"] == "running");
         Ok(if list.len() == tasks && is_at_rest { Seen::Yes(seen) } else { Seen::NotYet(seen.to_string()) })
     })
