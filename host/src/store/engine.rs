@@ -1,6 +1,6 @@
 //! The store of one task in a database of its own: one keyspace, settings that were measured, no background surprises.
 //!
-//! What was measured with `examples/store_cost.rs` and variants of it, 1 M rows of 300 bytes and an index entry each, CPU of
+//! What was measured with a forerunner of `examples/store_cost.rs` on the bare engine, 1 M rows of 300 bytes and an index entry each, CPU of
 //! the whole process against the settings below (ratios; single runs on a busy machine, good to about 15 %):
 //!
 //! | | first write | overwrite |
