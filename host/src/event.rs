@@ -8,6 +8,7 @@ mod api;
 mod help;
 mod plugin;
 mod registry;
+mod state;
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +17,10 @@ pub use api::{ApiFailed, ApiStarted};
 pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
+pub use state::{
+    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, RestoreBegan, RestoreEnded, RowNotIndexed,
+    StepFailed, StoreDiscarded,
+};
 
 use crate::fault::Fault;
 use crate::id::{Offset, SourceIndex, TaskId, TopicPartition, TransformName};

@@ -182,6 +182,24 @@ codes! {
     StateDirUnusable = "state_dir_unusable", Host, Never:
         "The state directory cannot be made, written or locked.",
         "Name a directory that this user can write and no other host uses.";
+    StateLost = "state_lost", Task, Never:
+        "The changelog of a transform does not hold the state that belongs to the committed positions.",
+        "Restore the topic; or, to begin anew, delete the group's offsets and the outputs that must not be doubled.";
+    StateTooNew = "state_too_new", Task, Never:
+        "The state was written by a later version of the plugin than the one that runs.",
+        "Deploy the later version on every host.";
+    PositionsDisagree = "positions_disagree", Task, Never:
+        "The committed positions of the group are not those that the state was committed with: somebody has set one of them.",
+        "Set the group's offsets back to those that the message names, or delete them: then those of the state are taken.";
+    ChangelogRefused = "changelog_refused", Task, Never:
+        "The changelog of a transform refuses a record, for its size perhaps.",
+        "Raise `max.message.bytes` of the topic, or lower what the plugin writes into one row.";
+    JobUnknown = "job_unknown", Record, Never:
+        "A job is of a kind that the plugin does not have any more.",
+        "Cancel the job, or deploy a version of the plugin that knows it.";
+    JobStuck = "job_stuck", Record, Never:
+        "The steps of a job do nothing and give the same cursor for ever.",
+        "The plugin's developer has to correct the job; cancel it meanwhile.";
     StoreFailed = "store_failed", Task, Backoff:
         "A task's local store cannot be opened, read or written; it is dropped and restored from Kafka.",
         "Check the disk and the permissions below `[app] state_dir`; nothing is lost, Kafka holds the state.";
@@ -256,6 +274,11 @@ codes! {
 }
 
 impl Code {
+    /// Whether a local store has failed: it is dropped and restored.
+    pub fn is_of_a_store(self) -> bool {
+        matches!(self, Self::StoreFailed | Self::DiskFull)
+    }
+
     /// The code with this text, if there is one.
     pub fn find(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|code| code.as_str() == text)

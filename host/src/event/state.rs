@@ -1,0 +1,211 @@
+//! Events of state: restores, local stores, jobs and indexes.
+
+use std::time::Duration;
+
+use crate::event::registry;
+use crate::fault::Fault;
+use crate::id::{Offset, TaskId, TopicPartition};
+
+/// A task's state is brought up to date from a topic.
+#[derive(Debug)]
+pub struct RestoreBegan<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// What is read.
+    pub place: &'a TopicPartition,
+    /// The first offset.
+    pub from: Offset,
+    /// The position that is read to.
+    pub until: Offset,
+}
+
+impl RestoreBegan<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        tracing::debug!(task = %self.task, topic = %self.place.topic, from = %self.from, until = %self.until,
+            "brings state up to date");
+    }
+}
+
+/// A task's state is up to date.
+#[derive(Debug)]
+pub struct RestoreEnded<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// How many records were applied.
+    pub records: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl RestoreEnded<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(task = %self.task, records = self.records, took_ms = millis, "state is up to date");
+        let labels = [("transform", self.task.transform.as_str())];
+        let records = usize::try_from(self.records).unwrap_or(usize::MAX);
+        registry().add("gristmill_restored_records_total", &labels, records);
+        registry().observe("gristmill_restore_seconds", &labels, self.took.as_secs_f64());
+    }
+}
+
+/// A local store is of no use to its task any more: it is restored from Kafka.
+#[derive(Debug)]
+pub struct StoreDiscarded<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// Why.
+    pub reason: &'a str,
+}
+
+impl StoreDiscarded<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(task = %self.task, reason = self.reason, "discarded a local store; it is restored from Kafka");
+        registry().add("gristmill_stores_discarded_total", &[("transform", self.task.transform.as_str())], 1);
+    }
+}
+
+/// Rows of a broadcast table were deleted while nobody looked, and compaction has hidden the tombstones.
+#[derive(Debug)]
+pub struct DeletionsFound<'a> {
+    /// The topic.
+    pub place: &'a TopicPartition,
+    /// How many rows.
+    pub rows: usize,
+}
+
+impl DeletionsFound<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        tracing::info!(topic = %self.place.topic, rows = self.rows, "found deletions that compaction has hidden");
+    }
+}
+
+/// A record names a position that its topic does not hold: it is not waited for.
+#[derive(Debug)]
+pub struct CausalHeaderBogus<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The broadcast topic.
+    pub place: &'a TopicPartition,
+    /// The offset.
+    pub offset: Offset,
+}
+
+impl CausalHeaderBogus<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(task = %self.task, topic = %self.place.topic, partition = %self.place.partition,
+            offset = %self.offset, "a record waits for what its topic does not hold; it is not waited for");
+        let labels = [("transform", self.task.transform.as_str())];
+        registry().add("gristmill_bogus_causal_headers_total", &labels, 1);
+    }
+}
+
+/// The index function of a plugin failed on a row alone: the row has no terms.
+#[derive(Debug)]
+pub struct RowNotIndexed<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The index.
+    pub index: &'a str,
+    /// Why.
+    pub message: &'a str,
+}
+
+impl RowNotIndexed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(task = %self.task, index = self.index, message = self.message, "a row has no terms");
+        let labels = [("transform", self.task.transform.as_str()), ("index", self.index)];
+        registry().add("gristmill_rows_not_indexed_total", &labels, 1);
+    }
+}
+
+/// A step of a job was done.
+#[derive(Debug)]
+pub struct JobStepped<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The kind of job.
+    pub kind: &'a str,
+    /// Rows that the step looked at.
+    pub visited: u64,
+    /// Records that it sent.
+    pub emitted: u64,
+}
+
+impl JobStepped<'_> {
+    /// Counts it.
+    pub fn emit(self) {
+        let labels = [("transform", self.task.transform.as_str()), ("kind", self.kind)];
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        registry().add("gristmill_job_steps_total", &labels, 1);
+        registry().add("gristmill_job_rows_total", &labels, count(self.visited));
+        registry().add("gristmill_job_records_total", &labels, count(self.emitted));
+    }
+}
+
+/// A step of a job failed; it is tried again, later and smaller.
+#[derive(Debug)]
+pub struct StepFailed<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The kind of job.
+    pub kind: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// The code of the failure.
+    pub code: &'a str,
+    /// The plugin's or the engine's words.
+    pub message: &'a str,
+}
+
+impl StepFailed<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let Self { task, kind, name, code, message } = self;
+        tracing::warn!(%task, kind, name, code, message, "a step of a job failed");
+        let labels = [("transform", task.transform.as_str()), ("kind", kind), ("code", code)];
+        registry().add("gristmill_job_steps_failed_total", &labels, 1);
+    }
+}
+
+/// A job came to its end, or was given up.
+#[derive(Debug)]
+pub struct JobEnded<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The kind of job.
+    pub kind: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Rows that it looked at.
+    pub visited: u64,
+    /// Records that it sent.
+    pub emitted: u64,
+    /// Why it was given up.
+    pub fault: Option<&'a Fault>,
+}
+
+impl JobEnded<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let Self { task, kind, name, visited, emitted, fault } = self;
+        let state = match fault {
+            None => {
+                tracing::info!(%task, kind, name, visited, emitted, "a job is done");
+                "done"
+            }
+            Some(fault) => {
+                let code = fault.code().as_str();
+                tracing::error!(%task, kind, name, code, hint = fault.remedy(), "gave a job up: {fault}");
+                "failed"
+            }
+        };
+        let labels = [("transform", task.transform.as_str()), ("kind", kind), ("state", state)];
+        registry().add("gristmill_jobs_ended_total", &labels, 1);
+    }
+}
