@@ -7,7 +7,7 @@
 //!     |   \----------------+--- committed already ------+  |  turn, rewind
 //!     +------------------- close --------------------------+
 //! ```
-//! The worker feeds it (`records`, `end`), lets it work (`turn`), sends what comes out, and tells it what became of the
+//! Before it is opened, `restore` brings its local store up to date. The worker feeds it (`records`, `end`), lets it work (`turn`), sends what comes out, and tells it what became of the
 //! transaction: `commit`, or `rewind` after an abort, or `close` and `open` when only Kafka knows. A stopped task keeps
 //! its positions and its partitions until somebody acts.
 
@@ -15,32 +15,44 @@ pub mod backoff;
 pub mod broadcast;
 mod buffer;
 mod call;
+mod causal;
 mod check;
 mod culprits;
 mod dead_letter;
 pub mod effects;
-pub mod note;
+mod jobs;
+pub mod restore;
+mod rows;
 mod run;
 pub mod spec;
+pub mod state;
+mod step;
+mod turn;
 
+use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::id::{Offset, TaskId, Timestamp, TopicPartition};
-use crate::io::{Committed, Instance, Transform};
+use crate::io::{Committed, Instance, State, StoreEngine, Transform, Write};
 use crate::record::Chunk;
+use crate::status::JobStatus;
 use crate::status::PartitionStatus;
 use crate::task::backoff::Backoff;
 use crate::task::broadcast::{Broadcast, Views};
 use crate::task::buffer::Buffer;
+use crate::task::causal::Causal;
 use crate::task::culprits::{Breaker, Culprits};
-use crate::task::effects::{Cause, Effects};
-use crate::task::note::Positions;
+use crate::task::effects::{Cause, Effects, JobName};
+use crate::task::jobs::Jobs;
 use crate::task::run::{Care, Run};
 use crate::task::spec::{Place, Spec};
+use crate::task::state::checkpoint::Checkpoint;
+use crate::task::state::layout::Layout;
+use crate::task::state::{PositionRecord, TaskState};
 
 /// Pauses after a plugin asked to be called again later.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -53,8 +65,13 @@ pub struct Opening {
     pub positions: BTreeMap<TopicPartition, Offset>,
     /// Those of them that are committed.
     pub committed: BTreeMap<TopicPartition, Offset>,
-    /// How far the broadcast topics were applied, as committed.
-    pub broadcasts: Positions,
+    /// The last position record; an empty one when there is none.
+    pub record: PositionRecord,
+    /// How far the changelog is applied: the next offset.
+    pub changelog: Offset,
+    /// A table whose rows may be older than what was sent last, until its topic is handled up to here: until then nothing
+    /// else runs.
+    pub catch_up: BTreeMap<TopicPartition, Offset>,
 }
 
 /// What a task needs of the world for a turn.
@@ -81,6 +98,8 @@ pub enum Turn {
     Made(Box<Effects>),
     /// The task has just stopped.
     Stopped,
+    /// The local store has failed: it is of no use any more, and nothing of the task can be committed.
+    Damaged(Fault),
 }
 
 #[derive(Debug)]
@@ -106,14 +125,33 @@ pub struct Task {
     backoff: Backoff,
     wait_until: Option<Duration>,
     stream_time: Timestamp,
-    committed_stream_time: Timestamp,
     has_effects: bool,
+    /// Lent to calls.
+    state: Box<TaskState>,
+    /// The last committed position record.
+    record: PositionRecord,
+    /// The next offset of the changelog to apply.
+    changelog: Offset,
+    jobs: Jobs,
+    /// Jobs of which a record was refused, and why; given up at their next turn.
+    refused_jobs: BTreeMap<JobName, (Code, String)>,
+    causal: Causal,
+    /// Tables that have to be handled up to here before anything else runs.
+    catch_up: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Task {
     /// A closed task.
     pub fn new(spec: &Arc<Spec>, id: TaskId) -> Self {
+        let layout = Arc::new(Layout::new(spec));
         Self {
+            state: Box::new(TaskState::new(&layout)),
+            record: PositionRecord::default(),
+            changelog: Offset(0),
+            jobs: Jobs::new(spec.state.steps),
+            refused_jobs: BTreeMap::new(),
+            causal: Causal::default(),
+            catch_up: BTreeMap::new(),
             phase: Phase::Closed,
             buffer: Buffer::new(spec, id.partition),
             broadcast: Broadcast::new(spec),
@@ -124,7 +162,6 @@ impl Task {
             backoff: Backoff::new(RETRY_FIRST, RETRY_LONGEST),
             wait_until: None,
             stream_time: Timestamp(0),
-            committed_stream_time: Timestamp(0),
             has_effects: false,
             id,
             spec: Arc::clone(spec),
@@ -154,24 +191,36 @@ impl Task {
         }
     }
 
-    /// Begins at these positions. What the task had in memory is kept when it has not moved since it was closed.
-    pub fn open(&mut self, opening: &Opening) {
+    /// Begins at these positions, with its local store as restored. What the task had in memory is kept when it has not moved
+    /// since it was closed.
+    pub fn open(&mut self, opening: Opening, store: Option<Box<dyn StoreEngine>>) {
         if !matches!(self.phase, Phase::Closed) {
             return;
         }
-        if self.instance.is_some() && !self.stands_at(opening) {
+        if self.instance.is_some() && !self.stands_at(&opening) {
             self.instance = None;
         }
-        if self.instance.is_none() || self.broadcast.positions() != opening.broadcasts {
-            self.broadcast.open(&opening.broadcasts);
+        let Opening { positions, committed, record, changelog, catch_up } = opening;
+        if let Some(store) = store {
+            self.state.attach(store);
         }
+        self.state.set_generation(record.generation);
+        self.jobs.forget();
+        self.broadcast.open(&record.broadcasts);
+        self.stream_time = record.stream_time;
+        (self.record, self.changelog, self.catch_up) = (record, changelog, catch_up);
         self.buffer.open(|place| {
-            let committed = opening.committed.get(place).copied();
-            opening.positions.get(place).map(|position| (*position, committed))
+            let committed = committed.get(place).copied();
+            positions.get(place).map(|position| (*position, committed))
         });
         let is_fresh = self.buffer.inputs().iter().any(|input| input.committed().is_none());
         self.phase = if is_fresh { Phase::Fresh } else { Phase::Running };
         event::TaskOpened { task: &self.id, fresh: is_fresh }.emit();
+    }
+
+    /// The task cannot be opened: it waits for an operator.
+    pub fn refuse(&mut self, fault: Fault) {
+        self.stop(fault);
     }
 
     fn stands_at(&self, opening: &Opening) -> bool {
@@ -179,16 +228,17 @@ impl Task {
             input.committed() == Some(input.position())
                 && opening.committed.get(input.place()) == Some(&input.position())
         };
-        self.buffer.inputs().iter().all(stands)
+        opening.record == self.record && self.buffer.inputs().iter().all(stands)
     }
 
-    /// Lets go of its partitions. The instance stays, for the case that they come back unchanged, unless something of it
-    /// is not committed.
+    /// Lets go of its partitions and of its local store. The instance stays, for the case that they come back unchanged,
+    /// unless something of it is not committed.
     pub fn close(&mut self) {
         if self.is_dirty() || !self.runs.is_empty() {
             self.drop_uncommitted();
         }
         self.buffer.rewind();
+        drop(self.state.detach());
         self.wait_until = None;
         if self.is_open() {
             self.phase = Phase::Closed;
@@ -232,7 +282,8 @@ impl Task {
 
     /// When it wants another turn, if it is waiting for a time.
     pub fn wakes_at(&self) -> Option<Duration> {
-        self.wait_until.filter(|_| self.is_open())
+        let job = self.jobs.wakes_at();
+        self.wait_until.into_iter().chain(job).min().filter(|_| self.is_open())
     }
 
     /// Whether something of it is not committed. A task that has just stopped still has to commit what it did before.
@@ -250,24 +301,62 @@ impl Task {
         self.has_effects || self.is_fresh()
     }
 
-    /// The positions to commit: of every source that moved, and always of the first one, which carries the note too and
-    /// shows the broker that the commit comes from the current member of the group.
+    /// The positions to commit: of every source that moved, and always of the first one, which shows the broker that the commit
+    /// comes from the current member of the group.
     pub fn positions(&self) -> Vec<(TopicPartition, Committed)> {
-        let note = note::write(&self.broadcast.positions());
         let moved = self.buffer.inputs().iter().enumerate().filter(|(index, input)| {
             let has_moved = input.committed() != Some(input.position());
             *index == 0 || has_moved
         });
+        let has_state = self.spec.state.changelog.is_some();
+        let note = if has_state { self.next_record().note() } else { String::new() };
         let committed = |input: &buffer::Input| Committed { position: input.position(), note: note.clone() };
         moved.map(|(_, input)| (input.place().clone(), committed(input))).collect()
     }
 
-    /// What [`Task::positions`] gave is committed.
-    pub fn commit(&mut self) {
+    /// Writes the position record: everything else that the commit consists of is in the state already.
+    pub fn seal(&mut self) {
+        if self.spec.state.changelog.is_some() {
+            self.state.set_position(&self.next_record());
+        }
+    }
+
+    fn next_record(&self) -> PositionRecord {
+        let inputs = self.buffer.inputs().iter();
+        PositionRecord {
+            sequence: self.record.sequence.saturating_add(1),
+            stream_time: self.stream_time,
+            generation: self.state.generation(),
+            state_version: self.spec.state.version,
+            plugin: self.spec.state.plugin.clone(),
+            sources: inputs.map(|input| (input.place().topic.clone(), input.position())).collect(),
+            broadcasts: self.broadcast.positions(),
+        }
+    }
+
+    /// What goes to the changelog with the next commit.
+    pub fn logged(&self) -> impl Iterator<Item = Write<'_>> {
+        self.state.logged()
+    }
+
+    /// What the open transaction has written to the state, in bytes.
+    pub fn written_bytes(&self) -> usize {
+        self.state.transaction_bytes()
+    }
+
+    /// What [`Task::positions`] and [`Task::logged`] gave is committed. `acknowledged` is the highest offset of the changelog
+    /// records.
+    ///
+    /// # Errors
+    /// The local store failed: it has to be discarded and restored.
+    pub fn commit(&mut self, acknowledged: Option<Offset>, now: Timestamp) -> Result<(), Fault> {
+        self.record = self.next_record();
         self.buffer.commit();
         self.broadcast.commit();
-        self.committed_stream_time = self.stream_time;
         self.has_effects = false;
+        if let Some(last) = acknowledged {
+            self.changelog = last.next();
+        }
         if self.is_fresh() {
             self.phase = Phase::Running;
         }
@@ -277,6 +366,21 @@ impl Task {
                 self.culprits.forget_before(Place { source, partition, offset: input.position() });
             }
             self.broadcast.places().for_each(|place| self.culprits.forget_before(place));
+        }
+        self.state.commit(&self.checkpoint(now))
+    }
+
+    fn checkpoint(&self, now: Timestamp) -> Checkpoint {
+        let layout = self.state.layout();
+        let position = |topic: &crate::id::TopicName| self.record.sources.get(topic).copied();
+        Checkpoint {
+            time: now,
+            changelog: self.changelog,
+            tables: layout
+                .own_changelogs()
+                .filter_map(|(_, topic)| Some((topic.clone(), position(topic)?)))
+                .collect(),
+            indexes: layout.index_identities(),
         }
     }
 
@@ -294,8 +398,65 @@ impl Task {
         self.instance = None;
         self.buffer.rewind();
         self.broadcast.rewind();
-        self.stream_time = self.committed_stream_time;
+        self.causal.rewind();
+        self.state.rewind();
+        self.jobs.forget();
+        self.stream_time = self.record.stream_time;
         self.has_effects = false;
+    }
+
+    fn keep_call(&mut self) {
+        if self.state.has_written() {
+            self.jobs.forget();
+        }
+        self.state.keep_call();
+    }
+
+    fn lend(&mut self) -> Box<dyn State> {
+        let empty = Box::new(TaskState::new(self.state.layout()));
+        let lent: Box<TaskState> = std::mem::replace(&mut self.state, empty);
+        lent
+    }
+
+    fn take_back(&mut self, state: Box<dyn State>) -> Result<(), Fault> {
+        let any: Box<dyn Any> = state;
+        match any.downcast() {
+            Ok(state) => {
+                self.state = state;
+                Ok(())
+            }
+            Err(_) => Err(Fault::new(Code::StoreFailed, "a call gave another state back than it was lent")),
+        }
+    }
+
+    /// A position of a broadcast topic that a record names and nobody has seen yet: does the topic hold it at all?
+    pub fn unsure(&self) -> Option<&(TopicPartition, Offset)> {
+        self.causal.unsure().filter(|_| self.is_open())
+    }
+
+    /// The last stable offset of the partition that [`Task::unsure`] gave.
+    pub fn answered(&mut self, stable_end: Offset) {
+        self.causal.answered(&self.id, stable_end);
+    }
+
+    /// Its jobs, as far as they are known without asking the state.
+    pub fn jobs(&self, elapsed: Duration) -> Vec<JobStatus> {
+        self.jobs.status(elapsed)
+    }
+
+    /// Its state, with what is not committed yet.
+    pub fn state(&self) -> &dyn State {
+        &*self.state
+    }
+
+    /// What its local store takes on the disk, roughly, in bytes.
+    pub fn store_bytes(&self) -> Option<u64> {
+        self.state.size_bytes()
+    }
+
+    /// A step took so long, until now.
+    pub fn rest_after_step(&mut self, took: Duration, now: Duration) {
+        self.jobs.rest(took, now);
     }
 
     /// The next offset of each of its partitions, committed or not.
@@ -320,15 +481,20 @@ impl Task {
 
     /// The broker refused a record that was made for this.
     pub fn refused(&mut self, cause: Cause, fault: &Fault) {
-        let code = crate::fault::Code::RecordRefused.as_str();
+        let code = Code::RecordRefused.as_str();
         match cause {
             Cause::Output(place) => self.culprits.condemn(place, code, &fault.to_string()),
             Cause::Among(first, last) => self.culprits.suspect(first, last),
+            Cause::Step(job) => self.step_refused(job, fault),
+            Cause::State => {
+                let message = format!("the changelog of task `{}` refuses a record", self.id);
+                self.stop(Fault::new(Code::ChangelogRefused, message).because(fault.to_string()));
+            }
             Cause::DeadLetter(place) => {
                 if !self.culprits.refuse_dead_letter(place) {
                     let message = "the dead-letter topic refuses even a dead letter without content";
                     let cause = fault.to_string();
-                    self.stop(Fault::new(crate::fault::Code::DeadLetterRefused, message).because(cause));
+                    self.stop(Fault::new(Code::DeadLetterRefused, message).because(cause));
                 }
             }
         }

@@ -98,16 +98,9 @@ impl View {
         chunk
     }
 
-    /// The latest records that lie before the given positions: what a task's copy holds that has applied as far.
-    pub fn rows_before(
-        &self,
-        positions: &BTreeMap<Partition, Offset>,
-    ) -> impl Iterator<Item = RecordRef<'_>> {
-        self.entries
-            .iter()
-            .filter(|((partition, offset), _)| positions.get(partition).is_some_and(|until| offset < until))
-            .filter_map(|(_, entry)| entry.first())
-            .filter(|record| record.value().is_some())
+    /// Whether there is a record of a key, a tombstone perhaps.
+    pub fn knows(&self, key: &[u8]) -> bool {
+        self.latest.contains_key(key)
     }
 
     /// How many bytes the entries take; the host bounds it by configuration.
@@ -159,15 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn shows_the_rows_before_a_position_without_deleted_ones() {
+    fn knows_the_keys_of_rows_and_tombstones() {
         let mut view = view(0);
-        for (key, value, offset) in [("a", Some("1"), 0), ("b", None, 1), ("c", Some("3"), 2)] {
-            view.apply(Partition(0), &record(key, value, offset));
-        }
+        view.apply(Partition(0), &record("a", Some("1"), 0));
+        view.apply(Partition(0), &record("b", None, 1));
 
-        let until = BTreeMap::from([(Partition(0), Offset(2))]);
-        let keys: Vec<_> = view.rows_before(&until).map(|row| row.key().unwrap().to_vec()).collect();
-
-        assert_eq!(keys, [b"a".to_vec()]);
+        assert!(view.knows(b"a") && view.knows(b"b") && !view.knows(b"c"));
     }
 }

@@ -1,21 +1,22 @@
-//! A task's own copy of its broadcast tables, and how far it has applied the topics.
+//! How far a task has applied the topics of its broadcast tables, and what comes next. Its own copy of the tables is in its
+//! state.
 //!
-//! The copy starts from the shared view, with the rows before the committed position, which the plugin does not see
-//! again. What the view holds from there on is applied in offset order, between batches, and goes to the plugin as
-//! batches of its own: all that was there when the copy was filled before the first record, later changes in turn with
-//! records.
+//! What the shared view holds beyond the committed positions is applied in offset order, between batches, and goes to the
+//! plugin as batches of its own: all that was there when the task began before the first record, later changes in turn with
+//! records. Deletions that compaction has hidden are found at the beginning, by comparing the copy with the view.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{PoisonError, RwLockReadGuard};
 
 use crate::config::pipeline::BatchBounds;
-use crate::id::{Offset, Partition, SourceIndex, TopicName, TopicPartition};
-use crate::io::{KeyRange, Limit, Page, State, StateError, StoreIndex};
-use crate::record::{Chunk, RecordRef};
-use crate::task::note::Positions;
+use crate::event;
+use crate::fault::Fault;
+use crate::id::{Offset, Partition, SourceIndex, Timestamp, TopicName, TopicPartition};
+use crate::record::Chunk;
+use crate::task::causal;
 use crate::task::run::Run;
 use crate::task::spec::{Place, Spec};
+use crate::task::state::{Positions, TaskState};
 use crate::view::{SharedView, View};
 
 /// The views of the broadcast topics, by source.
@@ -25,10 +26,9 @@ pub type Views = BTreeMap<SourceIndex, SharedView>;
 #[derive(Debug)]
 pub(crate) struct Broadcast {
     feeds: Vec<Feed>,
-    tables: Arc<Tables>,
-    is_filled: bool,
-    /// What the view held beyond the committed positions when the copy was filled; it comes before any record. Taken out
-    /// at once, because the view forgets what is replaced, and then the copy would have gaps.
+    has_begun: bool,
+    /// What the view held beyond the committed positions when the task began; it comes before any record. Taken out at once,
+    /// because the view forgets what is replaced, and then the copy would have gaps.
     catch_up: VecDeque<Run>,
     /// A change was taken last: the next turn is for records.
     had_turn: bool,
@@ -45,7 +45,7 @@ struct Feed {
 }
 
 impl Broadcast {
-    /// An empty copy of a transform's broadcast sources.
+    /// Nothing applied of a transform's broadcast sources.
     pub(crate) fn new(spec: &Spec) -> Self {
         let feeds = spec.broadcasts().map(|source| Feed {
             source: source.index,
@@ -53,12 +53,10 @@ impl Broadcast {
             applied: BTreeMap::new(),
             committed: BTreeMap::new(),
         });
-        let names = spec.broadcasts().map(|source| source.name.clone()).collect();
-        let tables = Arc::new(Tables::new(names));
-        Self { feeds: feeds.collect(), tables, is_filled: false, catch_up: VecDeque::new(), had_turn: false }
+        Self { feeds: feeds.collect(), has_begun: false, catch_up: VecDeque::new(), had_turn: false }
     }
 
-    /// Starts over from committed positions; the copy is filled when the views have reached them.
+    /// Starts over from committed positions, when the views have reached them.
     pub(crate) fn open(&mut self, positions: &Positions) {
         for feed in &mut self.feeds {
             let own = positions.iter().filter(|(place, _)| place.topic == feed.topic);
@@ -72,7 +70,7 @@ impl Broadcast {
         for feed in &mut self.feeds {
             feed.applied = feed.committed.clone();
         }
-        self.is_filled = false;
+        self.has_begun = false;
         self.catch_up.clear();
     }
 
@@ -93,6 +91,39 @@ impl Broadcast {
         places.collect()
     }
 
+    /// Whether an offset of a broadcast topic is applied; none for a topic that is no broadcast source.
+    pub(crate) fn has_applied(&self, place: &TopicPartition, offset: Offset) -> Option<bool> {
+        let feed = self.feeds.iter().find(|feed| feed.topic == place.topic)?;
+        Some(feed.applied(place.partition) > offset)
+    }
+
+    /// Whether the view has read an offset of a broadcast topic, so that it will be applied.
+    pub(crate) fn is_read(&self, views: &Views, place: &TopicPartition, offset: Offset) -> bool {
+        let feed = self.feeds.iter().find(|feed| feed.topic == place.topic);
+        let view = feed.and_then(|feed| read(views, feed.source));
+        view.is_some_and(|view| view.position(place.partition) > offset)
+    }
+
+    /// The value of `gristmill-after` for the sinks of a transform, as of now; none for sinks without one.
+    pub(crate) fn after(&self, spec: &Spec) -> Vec<Option<String>> {
+        let value = |sources: &[SourceIndex]| {
+            let feeds = self.feeds.iter().filter(|feed| sources.contains(&feed.source));
+            let places: Vec<_> = feeds
+                .flat_map(|feed| {
+                    let place = |(partition, offset): (&Partition, &Offset)| {
+                        (TopicPartition::new(&feed.topic, *partition), *offset)
+                    };
+                    feed.applied.iter().map(place)
+                })
+                .collect();
+            causal::write(places.iter().map(|(place, offset)| (place, *offset)))
+        };
+        let sinks = spec.sinks.iter();
+        sinks
+            .map(|sink| (!sink.after.is_empty()).then(|| value(&sink.after)).filter(|text| !text.is_empty()))
+            .collect()
+    }
+
     /// The positions that are applied, as places.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
         self.feeds.iter().flat_map(|feed| {
@@ -103,11 +134,6 @@ impl Broadcast {
             };
             feed.applied.iter().map(place)
         })
-    }
-
-    /// The copy, to be lent to a call.
-    pub(crate) fn state(&self) -> Box<dyn State> {
-        Box::new(Lent(Arc::clone(&self.tables)))
     }
 
     /// Whether a run comes from here.
@@ -122,46 +148,48 @@ impl Broadcast {
         }
     }
 
-    /// Fills the copy, once the views are as far as they must be. False: not yet, and no record may be processed.
-    pub(crate) fn fill(&mut self, views: &Views, bounds: BatchBounds) -> bool {
-        if self.is_filled {
-            return true;
+    /// Finds out what is to be applied before the first record, once the views are as far as they must be. False: not yet.
+    ///
+    /// # Errors
+    /// The state cannot be read.
+    pub(crate) fn begin(
+        &mut self,
+        views: &Views,
+        state: &TaskState,
+        bounds: BatchBounds,
+    ) -> Result<bool, Fault> {
+        if self.has_begun {
+            return Ok(true);
         }
         if !self.feeds.iter().all(|feed| feed.is_ready(views)) {
-            return false;
+            return Ok(false);
         }
-        let mut tables = Tables::new(self.tables.names.clone());
         self.catch_up.clear();
-        for (table, feed) in self.feeds.iter().enumerate() {
-            let Some(view) = read(views, feed.source) else { return false };
-            view.rows_before(&feed.committed).for_each(|row| tables.set(table, &row));
+        for feed in &self.feeds {
+            let Some(view) = read(views, feed.source) else { return Ok(false) };
+            self.catch_up.extend(feed.hidden_deletions(&view, state, bounds)?);
             self.catch_up.extend(feed.all(&view, bounds));
         }
-        self.tables = Arc::new(tables);
-        (self.is_filled, self.had_turn) = (true, false);
-        true
+        (self.has_begun, self.had_turn) = (true, false);
+        Ok(true)
     }
 
-    /// The next changes of one topic, applied to the copy, if it is their turn.
+    /// Whether a change waits that is to be applied before any record.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.has_begun || !self.catch_up.is_empty()
+    }
+
+    /// The next changes of one topic, if it is their turn.
     pub(crate) fn next(&mut self, views: &Views, bounds: BatchBounds) -> Option<Run> {
         if let Some(run) = self.catch_up.pop_front() {
-            self.apply(&run);
             return Some(run);
         }
         if std::mem::take(&mut self.had_turn) {
             return None;
         }
         let run = self.feeds.iter_mut().find_map(|feed| feed.next(&*read(views, feed.source)?, bounds))?;
-        self.apply(&run);
         self.had_turn = true;
         Some(run)
-    }
-
-    fn apply(&mut self, run: &Run) {
-        let Some(table) = self.feeds.iter().position(|feed| feed.source == run.source) else { return };
-        // The state that a call borrowed has come back, so this copies nothing.
-        let tables = Arc::make_mut(&mut self.tables);
-        run.records.iter().for_each(|record| tables.set(table, &record));
     }
 }
 
@@ -186,6 +214,39 @@ impl Feed {
             std::iter::successors(first, move |run| self.run(view, (partition, run.until), bounds))
         });
         runs.collect()
+    }
+
+    /// Tombstones for the rows of the copy whose deletion compaction has hidden: the view does not know their keys at all,
+    /// although it has been read beyond them. By absence and never by value: a view that lags behind another host would
+    /// delete what that host has applied.
+    fn hidden_deletions(
+        &self,
+        view: &View,
+        state: &TaskState,
+        bounds: BatchBounds,
+    ) -> Result<Vec<Run>, Fault> {
+        let layout = state.layout();
+        let Some(table) = layout.table(self.source) else { return Ok(Vec::new()) };
+        let rows = state.placed_rows(table)?;
+        let gone: Vec<_> = rows
+            .into_iter()
+            .filter(|row| row.offset < view.position(row.partition) && !view.knows(&row.key))
+            .collect();
+        let partitions: BTreeSet<_> = gone.iter().map(|row| row.partition).collect();
+        let mut runs = Vec::new();
+        for partition in partitions {
+            let own: Vec<_> = gone.iter().filter(|row| row.partition == partition).collect();
+            for rows in own.chunks(bounds.records.max(1)) {
+                let mut records = Chunk::new();
+                for row in rows {
+                    records.push(Some(&row.key), None, [], (Timestamp(-1), row.offset));
+                }
+                let place = TopicPartition::new(&self.topic, partition);
+                event::DeletionsFound { place: &place, rows: rows.len() }.emit();
+                runs.push(Run::new((self.source, partition), records, self.applied(partition)));
+            }
+        }
+        Ok(runs)
     }
 
     fn next(&mut self, view: &View, bounds: BatchBounds) -> Option<Run> {
@@ -233,65 +294,4 @@ fn cut(chunk: Chunk, bytes: usize) -> Chunk {
 
 fn read(views: &Views, source: SourceIndex) -> Option<RwLockReadGuard<'_, View>> {
     views.get(&source).map(|view| view.read().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// The rows, by table and key. Each chunk holds one record.
-#[derive(Clone, Debug)]
-struct Tables {
-    names: Vec<String>,
-    rows: Vec<BTreeMap<Box<[u8]>, Chunk>>,
-}
-
-impl Tables {
-    fn new(names: Vec<String>) -> Self {
-        let rows = names.iter().map(|_| BTreeMap::new()).collect();
-        Self { names, rows }
-    }
-
-    fn set(&mut self, table: usize, record: &RecordRef<'_>) {
-        let (Some(rows), Some(key)) = (self.rows.get_mut(table), record.key()) else { return };
-        if record.value().is_none() {
-            rows.remove(key);
-            return;
-        }
-        let mut row = Chunk::new();
-        row.push_record(record);
-        rows.insert(key.into(), row);
-    }
-}
-
-/// The tables while a call borrows them.
-struct Lent(Arc<Tables>);
-
-impl State for Lent {
-    fn store(&self, name: &str) -> Option<StoreIndex> {
-        let position = self.0.names.iter().position(|own| own == name)?;
-        u32::try_from(position).ok().map(StoreIndex)
-    }
-
-    fn get(&self, table: StoreIndex, key: &[u8]) -> Result<Option<Chunk>, StateError> {
-        Ok(self.0.rows.get(table.0 as usize).and_then(|rows| rows.get(key)).cloned())
-    }
-
-    fn scan(&self, table: StoreIndex, range: KeyRange<'_>, limit: Limit) -> Result<Page, StateError> {
-        let Some(rows) = self.0.rows.get(table.0 as usize) else { return Ok(Page::default()) };
-        let from_start = range.start.map_or(Bound::Unbounded, Bound::Included);
-        let start = match (range.after, range.start) {
-            (Some(after), Some(start)) if start > after => Bound::Included(start),
-            (Some(after), _) => Bound::Excluded(after),
-            (None, _) => from_start,
-        };
-        let is_before_end = |key: &[u8]| range.end.is_none_or(|end| key < end);
-        let found =
-            rows.range::<[u8], _>((start, Bound::Unbounded)).take_while(|(key, _)| is_before_end(key));
-        let mut page = Page::default();
-        for (_, row) in found {
-            if page.rows.len() >= limit.rows || page.rows.size_bytes() >= limit.bytes {
-                page.next = page.rows.last().and_then(|last| last.key()).map(<[u8]>::to_vec);
-                return Ok(page);
-            }
-            page.rows.append_chunk(row);
-        }
-        Ok(page)
-    }
 }

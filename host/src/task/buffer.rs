@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::config::pipeline::BatchBounds;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp, TopicPartition};
-use crate::record::Chunk;
+use crate::record::{Chunk, RecordRef};
 use crate::task::run::Run;
 use crate::task::spec::Spec;
 
@@ -115,9 +115,14 @@ impl Buffer {
         }
     }
 
-    /// The next records: of the source whose first record is the oldest, unless another one has waited too long.
-    pub(crate) fn next(&mut self) -> Option<Run> {
-        let waiting = || self.inputs.iter().enumerate().filter(|(_, input)| !input.chunks.is_empty());
+    /// The next records: of the source whose first record is the oldest, unless another one has waited too long. A record that
+    /// is not ready holds up its source alone.
+    pub(crate) fn next(&mut self, is_ready: &mut dyn FnMut(&RecordRef<'_>) -> bool) -> Option<Run> {
+        let mut is_waiting = |input: &Input| input.first().is_some_and(|first| is_ready(&first));
+        let waiting: Vec<bool> = self.inputs.iter().map(&mut is_waiting).collect();
+        let waiting = || {
+            self.inputs.iter().enumerate().zip(&waiting).filter(|(_, waits)| **waits).map(|(input, _)| input)
+        };
         let overdue = waiting().find(|(_, input)| input.passed_over >= PASSED_OVER_MAX);
         let (chosen, _) = overdue.or_else(|| waiting().min_by_key(|(_, input)| input.head()))?;
         for (index, input) in self.inputs.iter_mut().enumerate() {
@@ -125,7 +130,19 @@ impl Buffer {
             input.passed_over = if is_waiting { input.passed_over.saturating_add(1) } else { 0 };
         }
         let bounds = self.bounds;
-        self.inputs.get_mut(chosen).and_then(|input| input.take(bounds))
+        self.inputs.get_mut(chosen).and_then(|input| input.take(bounds, is_ready))
+    }
+
+    /// The next records of one source.
+    pub(crate) fn next_of(
+        &mut self,
+        source: SourceIndex,
+        is_ready: &mut dyn FnMut(&RecordRef<'_>) -> bool,
+    ) -> Option<Run> {
+        let bounds = self.bounds;
+        let input = self.inputs.iter_mut().find(|input| input.source == source)?;
+        let first = input.first()?;
+        if is_ready(&first) { input.take(bounds, is_ready) } else { None }
     }
 
     /// How many records wait.
@@ -179,12 +196,16 @@ impl Input {
         self.committed
     }
 
+    fn first(&self) -> Option<RecordRef<'_>> {
+        self.chunks.front().and_then(Chunk::first)
+    }
+
     fn head(&self) -> Option<Timestamp> {
-        self.chunks.front().and_then(Chunk::first).map(|record| record.timestamp())
+        self.first().map(|record| record.timestamp())
     }
 
     /// The first chunk, with the chunks that follow as far as they fit, or the part of it that fits.
-    fn take(&mut self, bounds: BatchBounds) -> Option<Run> {
+    fn take(&mut self, bounds: BatchBounds, is_ready: &mut dyn FnMut(&RecordRef<'_>) -> bool) -> Option<Run> {
         let mut records = self.chunks.pop_front()?;
         if records.len() > bounds.records && bounds.records > 0 {
             self.chunks.push_front(records.slice(&(bounds.records..records.len())));
@@ -197,6 +218,16 @@ impl Input {
                 break;
             }
             self.chunks.pop_front();
+        }
+        // The first one is ready. Most records have no headers at all.
+        let ready = if records.header_slots().is_empty() {
+            records.len()
+        } else {
+            1 + records.iter().skip(1).take_while(|record| is_ready(record)).count()
+        };
+        if ready < records.len() {
+            self.chunks.push_front(records.slice(&(ready..records.len())));
+            records = records.slice(&(0..ready));
         }
         self.records = self.records.saturating_sub(records.len());
         self.bytes = self.bytes.saturating_sub(records.size_bytes());

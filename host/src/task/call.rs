@@ -1,4 +1,4 @@
-//! A turn of a task: one run through the plugin, and what its answer leads to.
+//! A run through the plugin, and what its answer leads to.
 
 use crate::event;
 use crate::fault::{Code, Fault};
@@ -22,43 +22,9 @@ struct Harm {
 }
 
 impl Task {
-    /// Runs the next records through the plugin, one call at most.
-    pub fn turn(&mut self, around: &Surroundings<'_>) -> Turn {
-        if !matches!(self.phase, super::Phase::Running)
-            || self.wait_until.is_some_and(|time| time > around.elapsed)
-        {
-            return Turn::Idle;
-        }
-        self.wait_until = None;
-        match self.next_run(around) {
-            Some(run) => self.process(run, around),
-            // The run wants quiet: the worker has to close the transaction first.
-            None if !self.runs.is_empty() => Turn::Searching,
-            None => Turn::Idle,
-        }
-    }
-
-    fn next_run(&mut self, around: &Surroundings<'_>) -> Option<Run> {
-        if self.runs.is_empty() {
-            let bounds = self.spec.batch;
-            if !self.broadcast.fill(around.views, bounds) {
-                return None;
-            }
-            let run = self.broadcast.next(around.views, bounds).or_else(|| self.buffer.next());
-            let mut run = run.or_else(|| self.broadcast.next(around.views, bounds))?;
-            self.culprits.mark(&mut run);
-            self.runs.push_back(run);
-            if self.wants_quiet() {
-                return None;
-            }
-        }
-        self.isolate_suspects();
-        self.runs.pop_front()
-    }
-
     /// Splits the first run until its first record is alone, when it is known that one of its records makes an output
     /// that is refused.
-    fn isolate_suspects(&mut self) {
+    pub(super) fn isolate_suspects(&mut self) {
         while let Some(run) = self.runs.pop_front() {
             let has_suspect = run.records.iter().any(|record| self.culprits.is_suspect(run.place(&record)));
             if run.living() < 2 || !has_suspect {
@@ -71,40 +37,52 @@ impl Task {
         }
     }
 
-    fn process(&mut self, run: Run, around: &Surroundings<'_>) -> Turn {
+    /// Gives a run to the plugin, in one call.
+    pub(super) fn process(&mut self, run: Run, around: &Surroundings<'_>) -> Turn {
         let kept = run.kept();
-        if kept.as_ref().is_some_and(Vec::is_empty) {
-            return self.finish((run, kept), (Outcome::default(), Checked::default()));
-        }
-        let selected = kept.as_ref().map(|kept| select(&run.records, kept));
-        let records = selected.as_ref().unwrap_or(&run.records);
-        let stream_time = latest(records).max(self.stream_time);
         if run.care != Care::Ordinary {
             self.instance = None;
         }
         let is_new = self.instance.is_none();
+        let reached = self.buffer.inputs().iter().map(|input| (input.source(), input.position()));
+        self.state.begin_call(around.now, reached);
+        let selected = kept.as_ref().map(|kept| select(&run.records, kept));
+        let records = selected.as_ref().unwrap_or(&run.records);
+        let before = self.rows_before(&run, records);
+        let previous = match before.and_then(|before| self.set_rows(&run, around).map(|()| before)) {
+            Ok(previous) => previous,
+            Err(fault) => return self.broken(run, fault),
+        };
+        if kept.as_ref().is_some_and(Vec::is_empty) {
+            return self.finish((run, kept), (Outcome::default(), Checked::default()), around);
+        }
+        let stream_time = latest(records).max(self.stream_time);
         let mut instance = match self.instance.take().map_or_else(|| around.transform.instance(&self.id), Ok)
         {
             Ok(instance) => instance,
-            Err(fault) => return self.give_up(run, fault),
+            Err(fault) => return self.broken(run, fault),
         };
         let batch = Batch {
             source: run.source,
             partition: run.partition,
             records,
-            previous: None,
+            previous: previous.as_ref(),
             now: around.now,
             stream_time,
         };
-        let answer = instance.process(batch, self.broadcast.state()).answer;
+        let answered = instance.process(batch, self.lend());
+        if let Err(fault) = self.take_back(answered.state) {
+            return Turn::Damaged(fault);
+        }
         let given = Given { records, now: around.now, stream_time };
-        let checked =
-            answer.map(|outcome| check(&outcome, given, &self.spec).map(|checked| (outcome, checked)));
+        let checked = answered
+            .answer
+            .map(|outcome| check(&outcome, given, &self.spec).map(|checked| (outcome, checked)));
         match checked {
             Ok(Ok((outcome, checked))) => {
                 self.instance = Some(instance).filter(|instance| !instance.is_spent());
                 self.backoff.succeeded();
-                self.judge((run, kept), (outcome, checked))
+                self.judge((run, kept), (outcome, checked), around)
             }
             Ok(Err(violation)) => {
                 self.harmed(run, is_new, Harm { code: violation.code, message: violation.message }, around)
@@ -118,9 +96,11 @@ impl Task {
         &mut self,
         (mut run, kept): (Run, Option<Vec<u32>>),
         (outcome, checked): (Outcome, Checked),
+        around: &Surroundings<'_>,
     ) -> Turn {
-        if checked.rejected.is_empty() || checked.causes_known {
-            return self.finish((run, kept), (outcome, checked));
+        // What was written to stores and jobs has no causes.
+        if checked.rejected.is_empty() || checked.causes_known && !self.state.has_written() {
+            return self.finish((run, kept), (outcome, checked), around);
         }
         for rejection in checked.rejected {
             let index = original(kept.as_deref(), rejection.index);
@@ -135,7 +115,12 @@ impl Task {
         &mut self,
         (mut run, kept): (Run, Option<Vec<u32>>),
         (outcome, checked): (Outcome, Checked),
+        around: &Surroundings<'_>,
     ) -> Turn {
+        if let Err(fault) = self.index_written(around) {
+            return self.broken(run, fault);
+        }
+        self.keep_call();
         let dropped = checked.rejected.iter().map(|rejection| rejection.index).collect();
         if !checked.rejected.is_empty() {
             // The guest's caches have seen the records that leave no trace.
@@ -155,7 +140,8 @@ impl Task {
         let dead = self.dead_letters(&run);
         self.report(&run, &outcome, &dead);
         let (stream_time, bytes) = (self.stream_time, checked.bytes);
-        Turn::Made(Box::new(Effects::new(Parts { run, kept, outcome, dropped, dead, stream_time, bytes })))
+        let effects = Effects::new(Parts { run, kept, outcome, dropped, dead, stream_time, bytes });
+        Turn::Made(Box::new(effects.after(self.broadcast.after(&self.spec))))
     }
 
     /// The dead letters of a run. A broadcast record reaches every task, and one of them writes its dead letter.
@@ -175,19 +161,11 @@ impl Task {
 
     fn failed(&mut self, run: Run, is_new: bool, error: CallError, around: &Surroundings<'_>) -> Turn {
         match error {
-            CallError::Trap { message, location } => {
-                let message = match location {
-                    Some(location) => format!("{message} at {location}"),
-                    None => message,
-                };
-                self.harmed(run, is_new, Harm { code: Code::Trap, message }, around)
+            CallError::Trap { .. } | CallError::Timeout { .. } | CallError::Limit { .. } => {
+                let (code, message) = harm(&error);
+                self.harmed(run, is_new, Harm { code, message }, around)
             }
-            CallError::Timeout { limit } => {
-                let message = format!("computed longer than {limit:?}");
-                self.harmed(run, is_new, Harm { code: Code::Timeout, message }, around)
-            }
-            CallError::Limit { code, message } => self.harmed(run, is_new, Harm { code, message }, around),
-            CallError::State { code, message } => self.give_up(run, Fault::new(code, message)),
+            CallError::State { code, message } => Turn::Damaged(Fault::new(code, message)),
             CallError::Retry(message) => {
                 self.report_failure(&run, Code::PluginRetry, &message);
                 self.wait_until = Some(around.elapsed.saturating_add(self.backoff.failed()));
@@ -235,6 +213,14 @@ impl Task {
         Turn::Searching
     }
 
+    /// There is no instance, or the state has failed.
+    fn broken(&mut self, run: Run, fault: Fault) -> Turn {
+        if fault.code().is_of_a_store() {
+            return Turn::Damaged(fault);
+        }
+        self.give_up(run, fault)
+    }
+
     /// Stops the task; the run stays where it is.
     fn give_up(&mut self, run: Run, fault: Fault) -> Turn {
         self.runs.push_front(run);
@@ -265,6 +251,20 @@ impl Task {
                 (record.offset(), condemned.code.as_str(), condemned.message.as_str());
             event::RecordDeadLettered { task: &self.id, place: &place, offset, code, message }.emit();
         }
+    }
+}
+
+/// The code and the message of a failure that somebody is to blame for.
+pub(super) fn harm(error: &CallError) -> (Code, String) {
+    match error {
+        CallError::Trap { message, location: Some(location) } => {
+            (Code::Trap, format!("{message} at {location}"))
+        }
+        CallError::Trap { message, location: None } => (Code::Trap, message.clone()),
+        CallError::Timeout { limit } => (Code::Timeout, format!("computed longer than {limit:?}")),
+        CallError::Limit { code, message } | CallError::State { code, message } => (*code, message.clone()),
+        CallError::Retry(message) => (Code::PluginRetry, message.clone()),
+        CallError::Fatal(message) => (Code::PluginFatal, message.clone()),
     }
 }
 

@@ -1,17 +1,22 @@
-//! What a call of a plugin comes to: records to send, and the positions that they stand for.
+//! What a call of a plugin comes to: records to send, and what they stand for.
 
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
 use crate::io::{CauseId, Outcome, Outgoing, OutputSlot};
-use crate::record::{Header, RecordRef, Span};
+use crate::record::{Chunk, Header, RecordRef, Span};
+use crate::task::causal;
 use crate::task::culprits::Form;
 use crate::task::dead_letter;
 use crate::task::run::{Condemned, Run};
 use crate::task::spec::{Place, Spec};
 
-/// The effects of one run. They are to be sent in one transaction with the task's positions, or dropped with it.
+/// The effects of one run, or of one step of a job. They are to be sent in one transaction with the task's positions, or
+/// dropped with it.
 #[derive(Debug)]
 pub struct Effects {
+    /// Without records for a step.
     run: Run,
+    /// The job whose step this was.
+    job: Option<JobName>,
     /// Positions of the records that the plugin got, when it did not get all.
     kept: Option<Vec<u32>>,
     outcome: Outcome,
@@ -20,10 +25,26 @@ pub struct Effects {
     dead: Vec<(Condemned, Form)>,
     stream_time: Timestamp,
     bytes: usize,
+    /// The value of `gristmill-after` for each sink.
+    after: Vec<Option<String>>,
+}
+
+/// A kind of job and a name.
+pub type JobName = (String, String);
+
+/// What the records of some effects were made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// Records of a partition of a source.
+    Source(SourceIndex, Partition),
+    /// A step of this job.
+    Job(JobName),
+    /// The state of the task: its records are those of the changelog.
+    State,
 }
 
 /// What a refused record was made for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
     /// It is an output of this record.
     Output(Place),
@@ -31,6 +52,10 @@ pub enum Cause {
     DeadLetter(Place),
     /// It is an output of one of these records.
     Among(Place, Place),
+    /// It is an output of a step of this job.
+    Step(JobName),
+    /// It is a record of the changelog.
+    State,
 }
 
 /// What a refused record was made for, as positions in a run: the run's own numbering of its causes.
@@ -75,17 +100,38 @@ impl Effects {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { run, kept, outcome, mut dropped, dead, stream_time, bytes } = parts;
         dropped.sort_unstable();
-        Self { run, kept, outcome, dropped, dead, stream_time, bytes }
+        Self { run, job: None, kept, outcome, dropped, dead, stream_time, bytes, after: Vec::new() }
     }
 
-    /// The source and partition of the records.
-    pub fn origin(&self) -> (SourceIndex, Partition) {
-        (self.run.source, self.run.partition)
+    /// The effects of a step of a job.
+    pub(crate) fn of_step(job: JobName, outcome: Outcome, stream_time: Timestamp, bytes: usize) -> Self {
+        let run = Run::new((SourceIndex(0), Partition(0)), Chunk::new(), Offset(0));
+        let (kept, dropped, dead) = (None, Vec::new(), Vec::new());
+        Self { run, job: Some(job), kept, outcome, dropped, dead, stream_time, bytes, after: Vec::new() }
     }
 
-    /// How many source records they stand for.
+    /// With these values of `gristmill-after`, for each sink.
+    #[must_use]
+    pub(crate) fn after(self, after: Vec<Option<String>>) -> Self {
+        Self { after, ..self }
+    }
+
+    /// What the records were made of.
+    pub fn origin(&self) -> Origin {
+        match &self.job {
+            Some(job) => Origin::Job(job.clone()),
+            None => Origin::Source(self.run.source, self.run.partition),
+        }
+    }
+
+    /// Whether this was a step of a job.
+    pub fn is_step(&self) -> bool {
+        self.job.is_some()
+    }
+
+    /// How many source records they stand for; of a step, how many records it sends.
     pub fn records(&self) -> usize {
-        self.run.records.len()
+        if self.is_step() { self.outcome.outputs.len() } else { self.run.records.len() }
     }
 
     /// The offsets of those records, in the order of their numbers as causes.
@@ -127,6 +173,8 @@ impl Effects {
             let Some(sink) = spec.sink(output.sink) else { continue };
             headers.clear();
             headers.extend(self.headers(output));
+            let after = self.after.get(output.sink.0 as usize).and_then(Option::as_deref);
+            headers.extend(after.map(|after| Header { name: causal::HEADER, value: Some(after.as_bytes()) }));
             let cause = self.original(output);
             send(&Outgoing {
                 topic: &sink.topic,
@@ -184,11 +232,12 @@ impl Effects {
 
 /// Turns a cause number back into what it stands for. `number` counts from the base that [`Effects::send`] was given,
 /// `offsets` are those of [`Effects::offsets`].
-pub fn cause(
-    (source, partition): (SourceIndex, Partition),
-    offsets: &[Offset],
-    number: u32,
-) -> Option<Cause> {
+pub fn cause(origin: &Origin, offsets: &[Offset], number: u32) -> Option<Cause> {
+    let (source, partition) = match origin {
+        Origin::Source(source, partition) => (*source, *partition),
+        Origin::Job(job) => return Some(Cause::Step(job.clone())),
+        Origin::State => return Some(Cause::State),
+    };
     let place = |offset: &Offset| Place { source, partition, offset: *offset };
     let (count, number) = (offsets.len(), number as usize);
     if let Some(offset) = offsets.get(number) {

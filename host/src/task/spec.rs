@@ -1,9 +1,14 @@
 //! What the tasks of a transform have in common.
 
+use std::time::Duration;
+
 use crate::config::manifest::SourceKind;
-use crate::config::pipeline::{BatchBounds, BoundSource, Deployment, Limits};
+use crate::config::pipeline::{BatchBounds, BoundSource, Deployment, JobBounds, Limits, StateBounds};
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TopicName, TopicPartition, TransformName};
 use crate::io::TopicFacts;
+
+/// Half of the time for which changelogs keep tombstones (`delete.retention.ms`, 7 days).
+const COPY_AGE_MAX: Duration = Duration::from_secs(7 * 24 * 3600 / 2);
 
 /// The description of a transform, as its tasks need it.
 #[derive(Debug)]
@@ -24,6 +29,115 @@ pub struct Spec {
     pub batch: BatchBounds,
     /// How many tasks the transform has, on all hosts together: the partition count of its sources.
     pub tasks: u32,
+    /// What its tasks keep.
+    pub state: StateSpec,
+}
+
+/// What the tasks of a transform keep.
+#[derive(Clone, Debug)]
+pub struct StateSpec {
+    /// Where it is logged; none for a transform that keeps nothing.
+    pub changelog: Option<TopicName>,
+    /// The version of the plugin's own formats.
+    pub version: u32,
+    /// The digest of the plugin.
+    pub plugin: String,
+    /// The plugin's stores, by name.
+    pub stores: Vec<String>,
+    /// The indexes on stores and tables.
+    pub indexes: Vec<IndexSpec>,
+    /// The kinds of job that the plugin has.
+    pub jobs: Vec<String>,
+    /// The table sources whose topic is compacted, and so is their changelog.
+    pub own_changelogs: Vec<SourceIndex>,
+    /// How jobs share the task with records.
+    pub steps: StepBounds,
+    /// The most that one call may write, in bytes.
+    pub call_bytes: u64,
+    /// A transaction in which so much was written is committed, in bytes.
+    pub transaction_bytes: u64,
+    /// A local copy that was not touched for this long may have missed deletions.
+    pub copy_age_max: Duration,
+}
+
+impl Default for StateSpec {
+    /// A transform that keeps nothing.
+    fn default() -> Self {
+        let StateBounds { call_bytes, transaction_bytes } = StateBounds::default();
+        Self {
+            changelog: None,
+            version: 1,
+            plugin: String::new(),
+            stores: Vec::new(),
+            indexes: Vec::new(),
+            jobs: Vec::new(),
+            own_changelogs: Vec::new(),
+            steps: StepBounds::default(),
+            call_bytes,
+            transaction_bytes,
+            copy_age_max: COPY_AGE_MAX,
+        }
+    }
+}
+
+impl StateSpec {
+    fn new(deployment: &Deployment, keeps_latest: impl Fn(&TopicName) -> bool) -> Self {
+        let tables = deployment.partitioned_sources().filter(|source| source.kind == SourceKind::Table);
+        let own_changelogs = tables.filter(|source| keeps_latest(&source.topic)).map(|source| source.index);
+        let indexes = deployment.indexes.iter().map(|index| IndexSpec {
+            name: index.name.clone(),
+            on: index.on.clone(),
+            identity: format!("{} {} {}", index.name, index.version, index.config_digest),
+        });
+        Self {
+            changelog: deployment.keeps_state().then(|| deployment.changelog()),
+            version: deployment.state_version,
+            plugin: deployment.plugin.digest.to_string(),
+            stores: deployment.stores.iter().map(|store| store.name.clone()).collect(),
+            indexes: indexes.collect(),
+            jobs: deployment.jobs.clone(),
+            own_changelogs: own_changelogs.collect(),
+            steps: deployment.job_bounds.into(),
+            call_bytes: deployment.state_bounds.call_bytes,
+            transaction_bytes: deployment.state_bounds.transaction_bytes,
+            copy_age_max: COPY_AGE_MAX,
+        }
+    }
+}
+
+/// An index.
+#[derive(Clone, Debug)]
+pub struct IndexSpec {
+    /// Its name.
+    pub name: String,
+    /// The store or table that it is on.
+    pub on: String,
+    /// Changes with the meaning of its terms.
+    pub identity: String,
+}
+
+/// How jobs share the task with records.
+#[derive(Clone, Copy, Debug)]
+pub struct StepBounds {
+    /// Outputs of one step.
+    pub outputs: u32,
+    /// The share of the task's time that jobs may take while records wait; more than 0, less than 1.
+    pub share: f64,
+    /// Outputs of all jobs of a task in a second.
+    pub outputs_per_second: Option<u32>,
+}
+
+impl From<JobBounds> for StepBounds {
+    fn from(bounds: JobBounds) -> Self {
+        let JobBounds { step_outputs: outputs, share, outputs_per_second } = bounds;
+        Self { outputs, share, outputs_per_second }
+    }
+}
+
+impl Default for StepBounds {
+    fn default() -> Self {
+        JobBounds::default().into()
+    }
 }
 
 /// A topic that a task writes to.
@@ -33,22 +147,35 @@ pub struct SinkSpec {
     pub topic: TopicName,
     /// What it takes.
     pub facts: TopicFacts,
+    /// The broadcast sources whose position its records carry.
+    pub after: Vec<SourceIndex>,
 }
 
 impl Spec {
-    /// The description of a deployment on a cluster. `facts` tells what a topic takes.
-    pub fn new(deployment: &Deployment, tasks: u32, facts: impl Fn(&TopicName) -> TopicFacts) -> Self {
-        let sink = |topic: &TopicName| SinkSpec { topic: topic.clone(), facts: facts(topic) };
+    /// The description of a deployment on a cluster. `facts` tells what a topic takes, `keeps_latest` whether it holds the
+    /// latest record of each key for ever.
+    pub fn new(
+        deployment: &Deployment,
+        tasks: u32,
+        facts: impl Fn(&TopicName) -> TopicFacts,
+        keeps_latest: impl Fn(&TopicName) -> bool,
+    ) -> Self {
+        let sink = |topic: &TopicName, after: &[SourceIndex]| SinkSpec {
+            topic: topic.clone(),
+            facts: facts(topic),
+            after: after.to_vec(),
+        };
         let plugin = &deployment.plugin;
         Self {
             transform: deployment.name.clone(),
             plugin: format!("{} {} {}", plugin.name, plugin.version, plugin.digest),
             sources: deployment.sources.clone(),
-            sinks: deployment.sinks.iter().map(|bound| sink(&bound.topic)).collect(),
-            dead_letters: sink(&deployment.dead_letters),
+            sinks: deployment.sinks.iter().map(|bound| sink(&bound.topic, &bound.after)).collect(),
+            dead_letters: sink(&deployment.dead_letters, &[]),
             limits: deployment.limits,
             batch: deployment.batch,
             tasks: tasks.max(1),
+            state: StateSpec::new(deployment, keeps_latest),
         }
     }
 

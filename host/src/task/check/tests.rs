@@ -12,6 +12,7 @@ fn spec() -> Spec {
     let sink = |topic: &str, compacted| SinkSpec {
         topic: topic.into(),
         facts: TopicFacts { max_bytes: 500, compacted, ahead_max: Some(Duration::from_secs(3600)) },
+        after: vec![],
     };
     Spec {
         transform: "t".into(),
@@ -22,6 +23,7 @@ fn spec() -> Spec {
         limits: Limits { output_bytes: 1_000, output_records: 3, ..Limits::default() },
         batch: BatchBounds::default(),
         tasks: 1,
+        state: crate::task::spec::StateSpec::default(),
     }
 }
 

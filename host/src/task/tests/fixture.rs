@@ -10,11 +10,15 @@ use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{BatchBounds, BoundSource, Limits, Start};
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
-use crate::io::{Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, TopicFacts, Transform};
+use crate::io::{
+    Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, Stores, TopicFacts, Transform,
+};
+use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
 use crate::task::broadcast::Views;
 use crate::task::effects::Effects;
-use crate::task::spec::{SinkSpec, Spec};
+use crate::task::spec::{SinkSpec, Spec, StateSpec};
+use crate::task::state::PositionRecord;
 use crate::task::{Opening, Surroundings, Task, Turn};
 use crate::view::View;
 
@@ -64,6 +68,8 @@ pub(super) struct Bench {
     pub(super) plugin: Plugin,
     pub(super) views: Views,
     pub(super) spec: Arc<Spec>,
+    /// The disk of the task.
+    pub(super) stores: MemoryStores,
     pub(super) elapsed: Duration,
 }
 
@@ -75,6 +81,7 @@ pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
     let sink = |topic: &str, max_bytes, compacted| SinkSpec {
         topic: topic.into(),
         facts: TopicFacts { max_bytes, compacted, ..TopicFacts::default() },
+        after: vec![],
     };
     Spec {
         transform: "join".into(),
@@ -89,6 +96,11 @@ pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
         limits: Limits { output_bytes: 10_000, output_records: 100, ..Limits::default() },
         batch,
         tasks: 4,
+        state: StateSpec {
+            changelog: Some("join.changelog".into()),
+            own_changelogs: vec![SourceIndex(0)],
+            ..StateSpec::default()
+        },
     }
 }
 
@@ -108,16 +120,37 @@ impl Bench {
         let views = BTreeMap::from([(SourceIndex(1), Arc::new(RwLock::new(view)))]);
         let id = TaskId { transform: "join".into(), partition: Partition(0) };
         let task = Task::new(&spec, id);
-        let mut bench = Self { task, plugin, views, spec, elapsed: Duration::ZERO };
-        bench.open("");
+        let stores = MemoryStores::new();
+        let mut bench = Self { task, plugin, views, spec, stores, elapsed: Duration::ZERO };
+        bench.open(0);
         bench
     }
 
-    pub(super) fn open(&mut self, note: &str) {
+    /// Opens the task anew, with the broadcast topic applied up to a position and whatever is in its local store.
+    pub(super) fn open(&mut self, broadcast: i64) {
         let positions = BTreeMap::from([(place("items"), Offset(0)), (place("updates"), Offset(0))]);
-        let broadcasts = crate::task::note::read(note);
+        self.open_at(positions, broadcast, BTreeMap::new());
+    }
+
+    pub(super) fn open_at(
+        &mut self,
+        positions: BTreeMap<TopicPartition, Offset>,
+        broadcast: i64,
+        catch_up: BTreeMap<TopicPartition, Offset>,
+    ) {
+        let broadcasts = BTreeMap::from([(place("classes"), Offset(broadcast))]);
+        let record = PositionRecord { broadcasts, ..PositionRecord::default() };
         self.task.close();
-        self.task.open(&Opening { committed: positions.clone(), positions, broadcasts });
+        let store = self.stores.open(Partition(0)).unwrap();
+        let committed = positions.clone();
+        let opening = Opening { committed, positions, record, changelog: Offset(0), catch_up };
+        self.task.open(opening, Some(store));
+    }
+
+    /// Commits, as if Kafka had.
+    pub(super) fn commit(&mut self) {
+        self.task.seal();
+        self.task.commit(None, Timestamp(1_000_000)).unwrap();
     }
 
     pub(super) fn class(&self, chunk: &Chunk) {
@@ -140,6 +173,7 @@ impl Bench {
         loop {
             match self.turn() {
                 Turn::Idle | Turn::Stopped => return out,
+                Turn::Damaged(fault) => panic!("{fault}"),
                 Turn::Searching => {}
                 Turn::Made(effects) => out.extend(self.sent(&effects)),
             }

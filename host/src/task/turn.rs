@@ -1,0 +1,99 @@
+//! A turn of a task: one call of the plugin at most, with records or for a job.
+
+use crate::fault::Fault;
+use crate::record::RecordRef;
+use crate::task::run::Run;
+use crate::task::{Phase, Surroundings, Task, Turn};
+
+/// Why there is no run.
+enum Nothing {
+    /// Nothing waits.
+    Empty,
+    /// The run wants quiet: the worker has to close the transaction first.
+    Quiet,
+}
+
+impl Task {
+    /// Makes one call of the plugin at most.
+    pub fn turn(&mut self, around: &Surroundings<'_>) -> Turn {
+        if !matches!(self.phase, Phase::Running) {
+            return Turn::Idle;
+        }
+        if self.wait_until.is_some_and(|time| time > around.elapsed) {
+            return Turn::Idle;
+        }
+        self.wait_until = None;
+        match self.broadcast.begin(around.views, &self.state, self.spec.batch) {
+            Ok(true) => {}
+            Ok(false) => return Turn::Idle,
+            Err(fault) => return Turn::Damaged(fault),
+        }
+        match self.job_turn(around) {
+            Ok(None) => {}
+            Ok(Some(turn)) => return turn,
+            Err(fault) => return Turn::Damaged(fault),
+        }
+        match self.next_run(around) {
+            Ok(run) => self.process(run, around),
+            Err(Nothing::Quiet) => Turn::Searching,
+            Err(Nothing::Empty) => Turn::Idle,
+        }
+    }
+
+    /// A step of a job, when it is a job's turn.
+    fn job_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
+        let must_wait = !self.runs.is_empty() || self.broadcast.is_behind() || self.is_catching_up();
+        if must_wait || self.spec.state.jobs.is_empty() && self.jobs.known().next().is_none() {
+            return Ok(None);
+        }
+        let records_wait = self.buffer.len() > 0;
+        let Some(row) = self.jobs.next(&self.state, (around.elapsed, records_wait))? else { return Ok(None) };
+        if let Some((code, message)) = self.refused_jobs.remove(&crate::task::jobs::name(&row)) {
+            return Ok(Some(self.end_job(row, Some(Fault::new(code, message)), around)));
+        }
+        Ok(Some(self.step(row, around)))
+    }
+
+    fn next_run(&mut self, around: &Surroundings<'_>) -> Result<Run, Nothing> {
+        if self.runs.is_empty() {
+            let bounds = self.spec.batch;
+            let only = self.catching_up();
+            let change = if only.is_none() { self.broadcast.next(around.views, bounds) } else { None };
+            let (causal, broadcast, views) = (&mut self.causal, &self.broadcast, around.views);
+            let mut is_ready = |record: &RecordRef<'_>| causal.is_ready(record, broadcast, views);
+            let run = change.or_else(|| match only {
+                // What was restored of a table may be older than what was sent last: nothing else until it is not.
+                Some(source) => self.buffer.next_of(source, &mut is_ready),
+                None => self.buffer.next(&mut is_ready),
+            });
+            let run = run.or_else(|| self.broadcast.next(around.views, bounds));
+            let mut run = run.ok_or(Nothing::Empty)?;
+            self.culprits.mark(&mut run);
+            self.runs.push_back(run);
+            if self.wants_quiet() {
+                return Err(Nothing::Quiet);
+            }
+        }
+        self.isolate_suspects();
+        self.runs.pop_front().ok_or(Nothing::Empty)
+    }
+
+    fn is_catching_up(&mut self) -> bool {
+        self.catching_up().is_some()
+    }
+
+    /// The table that has to be handled before anything else.
+    fn catching_up(&mut self) -> Option<crate::id::SourceIndex> {
+        let buffer = &self.buffer;
+        self.catch_up.retain(|place, until| {
+            buffer.inputs().iter().any(|input| input.place() == place && input.position() < *until)
+        });
+        let (place, _) = self.catch_up.iter().next()?;
+        self.buffer.inputs().iter().find(|input| input.place() == place).map(|input| input.source())
+    }
+
+    pub(super) fn stop_for(&mut self, fault: Fault) -> Turn {
+        self.stop(fault);
+        Turn::Stopped
+    }
+}
