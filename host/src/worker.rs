@@ -16,6 +16,7 @@ mod bounds;
 mod causes;
 mod commit;
 mod recovery;
+mod restoring;
 mod sabotage;
 #[cfg(test)]
 mod simulation;
@@ -31,10 +32,11 @@ use crate::config::pipeline::CommitBounds;
 use crate::event;
 use crate::fault::{Fault, Scope};
 use crate::id::{Partition, TaskId, TopicPartition};
-use crate::io::{Input, Sink, Source, TransactionError, Transform};
+use crate::io::{Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
 use crate::status::Slot;
 use crate::task::broadcast::Views;
 use crate::task::effects::Effects;
+use crate::task::restore::Restoration;
 use crate::task::spec::Spec;
 use crate::task::{Surroundings, Task, Turn};
 use crate::worker::bounds::Bounds;
@@ -61,6 +63,10 @@ pub struct Ports<S, K> {
     pub transform: Box<dyn Transform>,
     /// The broadcast topics of the transform.
     pub views: Views,
+    /// The local stores of its tasks.
+    pub stores: Box<dyn Stores>,
+    /// Reads changelogs.
+    pub restorer: Box<dyn Restorer>,
     /// The time.
     pub clock: Clock,
 }
@@ -86,6 +92,16 @@ impl Default for Settings {
     }
 }
 
+/// What tasks see of the ports.
+fn surroundings<S, K>(ports: &Ports<S, K>) -> Surroundings<'_> {
+    Surroundings {
+        transform: ports.transform.as_ref(),
+        views: &ports.views,
+        now: ports.clock.now(),
+        elapsed: ports.clock.elapsed(),
+    }
+}
+
 /// What a turn of a worker came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Turned {
@@ -101,6 +117,8 @@ pub struct Worker<S: Source, K: Sink<Membership = S::Membership>> {
     spec: Arc<Spec>,
     settings: Settings,
     tasks: BTreeMap<Partition, Task>,
+    /// The tasks whose local store is being brought up to date; they are closed meanwhile.
+    restoring: BTreeMap<Partition, Restoration>,
     assigned: BTreeSet<TopicPartition>,
     /// As it was when the partitions were assigned: a commit under another one would be a zombie's.
     membership: Option<S::Membership>,
@@ -126,14 +144,22 @@ struct Open {
     idle_since: Option<Duration>,
     records: usize,
     bytes: usize,
+    /// What the tasks have written to their state.
+    state_bytes: usize,
     causes: Causes,
 }
 
 impl Open {
     fn clear(&mut self) {
         (self.begun, self.since, self.idle_since) = (None, None, None);
-        (self.records, self.bytes) = (0, 0);
+        (self.records, self.bytes, self.state_bytes) = (0, 0, 0);
         self.causes.clear();
+    }
+}
+
+impl Turned {
+    fn or(self, other: Self) -> Self {
+        if self == Self::Busy { self } else { other }
     }
 }
 
@@ -147,6 +173,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             spec,
             settings,
             tasks: BTreeMap::new(),
+            restoring: BTreeMap::new(),
             assigned: BTreeSet::new(),
             membership: None,
             open_at: Duration::ZERO,
@@ -207,7 +234,9 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             return Ok(Turned::Idle);
         }
         self.open_tasks()?;
-        let turned = self.work()?;
+        let restored = self.restore()?;
+        self.answer_tasks()?;
+        let turned = self.work()?.or(restored);
         if self.is_ready() && self.is_due() {
             self.commit()?;
         }
@@ -277,6 +306,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 Turn::Searching => {}
                 Turn::Stopped => self.stop_flow(partition)?,
                 Turn::Made(effects) => self.send(partition, &effects)?,
+                Turn::Damaged(fault) => self.damaged(partition, &fault)?,
             }
             turned = Turned::Busy;
             if self.is_ready() && self.is_full() {
@@ -287,14 +317,14 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     fn turn_of(&mut self, partition: Partition) -> Turn {
-        let clock = &self.ports.clock;
-        let around = Surroundings {
-            transform: self.ports.transform.as_ref(),
-            views: &self.ports.views,
-            now: clock.now(),
-            elapsed: clock.elapsed(),
-        };
-        self.tasks.get_mut(&partition).map_or(Turn::Idle, |task| task.turn(&around))
+        let around = surroundings(&self.ports);
+        let Some(task) = self.tasks.get_mut(&partition) else { return Turn::Idle };
+        let turn = task.turn(&around);
+        if matches!(&turn, Turn::Made(effects) if effects.is_step()) {
+            let now = self.ports.clock.elapsed();
+            task.rest_after_step(now.saturating_sub(around.elapsed), now);
+        }
+        turn
     }
 
     /// Puts the effects of a task into the transaction, and begins it when there is something to send.
@@ -304,6 +334,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         open.since.get_or_insert(elapsed);
         open.records = open.records.saturating_add(effects.records());
         open.bytes = open.bytes.saturating_add(effects.bytes());
+        open.state_bytes = self.tasks.values().map(Task::written_bytes).sum();
         let base = open.causes.add(partition, effects);
         let (begun, sink) = (&mut open.begun, &mut self.ports.sink);
         let sent = effects.send(&self.spec, (base, now), |record| {

@@ -1,14 +1,14 @@
 //! Partitions come and go: tasks are opened where everything of theirs is here, and closed before it leaves.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::pipeline::Start;
 use crate::event;
 use crate::fault::{Code, Fault, Scope};
 use crate::id::{Offset, Partition, TopicPartition};
-use crate::io::{Sink, Source};
-use crate::task::note::{self, Positions};
+use crate::io::{Sink, Source, StoreEngine};
+use crate::task::state::Positions;
 use crate::task::{Opening, Task};
 use crate::worker::Worker;
 use crate::worker::sabotage::{self, Rule};
@@ -56,7 +56,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             return Err(fault);
         }
         event::TransactionFailed { transform: &self.spec.transform, next: "lost", fault: &fault }.emit();
-        self.tasks.values_mut().for_each(Task::close);
+        self.close_all();
         self.abort_and_rewind()
     }
 
@@ -75,6 +75,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn close_tasks(&mut self, places: &[TopicPartition]) {
         let partitions: BTreeSet<_> = places.iter().map(|place| place.partition).collect();
         for partition in partitions {
+            self.stop_restoring(partition);
             if let Some(task) = self.tasks.get_mut(&partition) {
                 task.close();
             }
@@ -99,18 +100,27 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         Ok(())
     }
 
+    /// Closes all tasks, those on their way too.
+    pub(super) fn close_all(&mut self) {
+        let restoring: Vec<_> = self.restoring.keys().copied().collect();
+        restoring.into_iter().for_each(|partition| self.stop_restoring(partition));
+        self.tasks.values_mut().for_each(Task::close);
+    }
+
     /// Partitions of which every source is here, and whose task is not open.
     fn closed_partitions(&self) -> Vec<Partition> {
         let numbers: BTreeSet<_> = self.assigned.iter().map(|place| place.partition).collect();
         let is_complete =
             |partition: &Partition| self.places(*partition).all(|place| self.assigned.contains(&place));
         let is_closed = |partition: &Partition| {
-            self.tasks.get(partition).is_none_or(|task| !task.is_open() && task.fault().is_none())
+            let task = self.tasks.get(partition);
+            !self.restoring.contains_key(partition)
+                && task.is_none_or(|task| !task.is_open() && task.fault().is_none())
         };
         numbers.into_iter().filter(|partition| is_complete(partition) && is_closed(partition)).collect()
     }
 
-    fn places(&self, partition: Partition) -> impl Iterator<Item = TopicPartition> {
+    pub(super) fn places(&self, partition: Partition) -> impl Iterator<Item = TopicPartition> {
         self.spec.partitioned().map(move |source| TopicPartition::new(&source.topic, partition))
     }
 
@@ -120,43 +130,32 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             // The group will say what it has done with the partitions.
             return Ok(());
         }
-        let openings = self.openings(partitions)?;
-        let positions = openings.iter().flat_map(|(_, opening)| opening.positions.clone());
-        let positions: Vec<_> = positions.collect();
-        for (partition, opening) in &openings {
-            let id = self.task_id(*partition);
-            let task = self.tasks.entry(*partition).or_insert_with(|| Task::new(&self.spec, id));
-            task.open(opening);
-            if sabotage::breaks(Rule::SettleFirst) {
-                task.settle_unsafely();
-            }
+        self.begin_tasks(partitions)
+    }
+
+    /// Opens a task at its committed positions, with its local store up to date.
+    pub(super) fn open_task(
+        &mut self,
+        partition: Partition,
+        mut opening: Opening,
+        store: Option<Box<dyn StoreEngine>>,
+    ) -> Result<(), Fault> {
+        let places: Vec<_> = self.places(partition).collect();
+        for place in places {
+            let position = self.position(&place, opening.committed.get(&place).copied())?;
+            opening.positions.insert(place, position);
+        }
+        self.forget_restarted(partition, &mut opening.record.broadcasts)?;
+        let positions: Vec<_> = opening.positions.clone().into_iter().collect();
+        let id = self.task_id(partition);
+        let task = self.tasks.entry(partition).or_insert_with(|| Task::new(&self.spec, id));
+        task.open(opening, store);
+        if sabotage::breaks(Rule::SettleFirst) {
+            task.settle_unsafely();
         }
         self.ports.source.seek(&positions)?;
         let places: Vec<_> = positions.into_iter().map(|(place, _)| place).collect();
         self.ports.source.resume(&places)
-    }
-
-    fn openings(&mut self, partitions: &[Partition]) -> Result<Vec<(Partition, Opening)>, Fault> {
-        let places: Vec<_> = partitions.iter().flat_map(|partition| self.places(*partition)).collect();
-        let committed = self.ports.source.committed(&places)?;
-        let mut openings: BTreeMap<Partition, Opening> = BTreeMap::new();
-        for (place, committed) in places.iter().zip(committed) {
-            let position = self.position(place, committed.as_ref().map(|committed| committed.position))?;
-            let opening = openings.entry(place.partition).or_default();
-            opening.positions.insert(place.clone(), position);
-            if let Some(committed) = committed {
-                opening.committed.insert(place.clone(), committed.position);
-                // The notes differ when a source did not move for a while: the highest position is the last one.
-                for (broadcast, offset) in note::read(&committed.note) {
-                    let known = opening.broadcasts.entry(broadcast).or_insert(offset);
-                    *known = (*known).max(offset);
-                }
-            }
-        }
-        for (partition, opening) in &mut openings {
-            self.forget_restarted(*partition, &mut opening.broadcasts)?;
-        }
-        Ok(openings.into_iter().collect())
     }
 
     /// Where a source goes on, or begins.
@@ -198,6 +197,21 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             let position = broadcasts.remove(&place).unwrap_or_default();
             let task = self.task_id(partition);
             event::BroadcastRestarted { task: &task, place: &place, position }.emit();
+        }
+        Ok(())
+    }
+
+    /// Asks the cluster what tasks want to know.
+    ///
+    /// # Errors
+    /// Scope host.
+    pub(super) fn answer_tasks(&mut self) -> Result<(), Fault> {
+        for task in self.tasks.values_mut() {
+            let Some((place, _)) = task.unsure() else { continue };
+            match self.ports.source.bounds(place) {
+                Ok(bounds) => task.answered(bounds.stable_end),
+                Err(fault) => return self.troubled(fault),
+            }
         }
         Ok(())
     }

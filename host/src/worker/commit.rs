@@ -1,11 +1,12 @@
 //! The one commit path.
 //!
 //! ```text
+//! changelog             the overlay of each task, and its position record
 //! flush                 everything is acknowledged: what a fenced predecessor can still commit lies below the ends
 //! membership            fresh, and still the one under which the partitions were assigned; else: lost
 //! send_offsets          the positions of every task that the transaction touches, or the broker cannot fence it
 //! commit
-//! apply                 only now do the tasks take their work for done
+//! apply                 only now do the tasks take their work for done, and write it to their local stores
 //! ```
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::TopicPartition;
-use crate::io::{Committed, Sink, Source, TransactionError};
+use crate::io::{CauseId, Committed, Outgoing, Sink, Source, TransactionError};
 use crate::task::Task;
 use crate::worker::recovery::Step;
 use crate::worker::sabotage::{self, Rule};
@@ -37,10 +38,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         }
         let started = self.ports.clock.elapsed();
         match self.transact(&positions) {
-            Ok(()) => {
-                self.apply(started);
-                Ok(())
-            }
+            Ok(()) => self.apply(started),
             Err(Failure::Transaction(error, step)) => self.failed(error, step),
             Err(Failure::Lost(fault)) => self.membership_lost(fault),
         }
@@ -49,7 +47,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn transact(&mut self, positions: &[(TopicPartition, Committed)]) -> Result<(), Failure> {
         let before = |error| Failure::Transaction(error, Step::Before);
         self.begin().map_err(before)?;
-        // Here the overlay of each task becomes changelog records and one position record, once tasks have stores.
+        self.log().map_err(before)?;
         if !sabotage::breaks(Rule::FlushFirst) {
             self.ports.sink.flush().map_err(before)?;
         }
@@ -74,22 +72,56 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         Ok(())
     }
 
-    fn apply(&mut self, started: Duration) {
+    /// Sends what the tasks have written to their state.
+    fn log(&mut self) -> Result<(), TransactionError> {
+        let Some(changelog) = &self.spec.state.changelog else { return Ok(()) };
+        for (partition, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_dirty()) {
+            task.seal();
+            let cause = CauseId(self.transaction.causes.add_state(*partition));
+            for (key, value) in task.logged() {
+                self.ports.sink.send(&Outgoing {
+                    topic: changelog,
+                    partition: Some(*partition),
+                    key: Some(key),
+                    value,
+                    headers: &[],
+                    // The client's wall clock: retention must not count from the time of some old record.
+                    timestamp: None,
+                    cause,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, started: Duration) -> Result<(), Fault> {
         let records = self.transaction.records;
-        self.tasks.values_mut().filter(|task| task.is_dirty()).for_each(Task::commit);
+        let now = self.ports.clock.now();
+        let mut failed = Vec::new();
+        for (partition, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_dirty()) {
+            let changelog = self.spec.state.changelog.as_ref();
+            let place = changelog.map(|changelog| TopicPartition::new(changelog, *partition));
+            let acknowledged = place.and_then(|place| self.ports.sink.acknowledged(&place));
+            if let Err(fault) = task.commit(acknowledged, now) {
+                failed.push((*partition, fault));
+            }
+        }
         self.transaction.clear();
         let ended = self.ports.clock.elapsed();
         self.bounds.committed(started, ended);
         self.recovery.succeeded();
         let took = ended.saturating_sub(started);
         event::TransactionCommitted { transform: &self.spec.transform, records, took }.emit();
+        failed.into_iter().try_for_each(|(partition, fault)| self.damaged(partition, &fault))
     }
 
     /// Whether there is enough in the transaction, or it has waited long enough.
     pub(super) fn is_full(&self) -> bool {
         let open = &self.transaction;
         let waited = |since| self.ports.clock.elapsed().saturating_sub(since) >= self.bounds.interval();
-        open.since.is_some_and(waited) || self.bounds.are_reached(open.records, open.bytes)
+        open.since.is_some_and(waited)
+            || self.bounds.are_reached(open.records, open.bytes)
+            || open.state_bytes as u64 >= self.spec.state.transaction_bytes
     }
 
     /// Whether it is time to commit, seen from the end of a turn.

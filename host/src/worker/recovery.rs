@@ -182,7 +182,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             return Err(fault);
         }
         event::KafkaTroubled { transform: &self.spec.transform, fault: &fault }.emit();
-        self.tasks.values_mut().for_each(Task::close);
+        self.close_all();
         self.open_at = self.ports.clock.elapsed().saturating_add(self.recovery.backoff.failed());
         self.abort_and_rewind()
     }
@@ -211,7 +211,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         event::TransactionFailed { transform: &self.spec.transform, next: why.as_str(), fault }.emit();
         let may_be_replaced = why != Why::Unknown || self.is_too_old();
         self.transaction.clear();
-        self.tasks.values_mut().for_each(Task::close);
+        self.close_all();
         let mut pause = self.recovery.backoff.failed();
         if may_be_replaced && !sabotage::breaks(Rule::WaitAfterFence) {
             // A process that stood still or was fenced may have a successor under its name. It learns that from the group

@@ -1,14 +1,28 @@
 //! What a worker's tasks are doing, for whoever asks.
 
+use std::time::Duration;
+
+use crate::id::TaskId;
 use crate::io::{Sink, Source};
-use crate::status::{Answer, Question, Refusal, TaskState, TaskStatus, WorkerStatus};
+use crate::status::{
+    self, Answer, Question, Refusal, RestoreStatus, StoreStatus, TaskState, TaskStatus, WorkerStatus,
+};
 use crate::task::Task;
+use crate::task::restore::Restoration;
 use crate::worker::Worker;
+
+/// The name of the whole local copy of a task's state.
+const COPY: &str = "copy";
 
 impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// The tasks that this worker knows.
     pub fn status(&self) -> Vec<TaskStatus> {
-        self.tasks.values().map(status).collect()
+        let elapsed = self.ports.clock.elapsed();
+        let known = self.tasks.values().filter(|task| !self.restoring.contains_key(&task.id().partition));
+        let restoring = self.restoring.iter().map(|(partition, restoration)| {
+            restoring(self.task_id(*partition), restoration, self.tasks.get(partition))
+        });
+        known.map(|task| status(task, elapsed)).chain(restoring).collect()
     }
 
     /// Publishes a snapshot when it is time, and answers one question.
@@ -27,14 +41,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn answer(&self, question: &Question) -> Answer {
         let task = self.tasks.get(&question.task.partition).filter(|task| task.id() == &question.task);
         match task {
-            // Tasks have no state that could be lent yet; `status::answer` looks into one.
-            Some(task) if task.is_open() => Err(Refusal::NotAvailable),
+            Some(task) if task.is_open() => status::answer(task.state(), &question.store, &question.ask),
             _ => Err(Refusal::NotHere),
         }
     }
 }
 
-fn status(task: &Task) -> TaskStatus {
+fn status(task: &Task, elapsed: Duration) -> TaskStatus {
+    let bytes = task.store_bytes();
+    let store = bytes.map(|_| StoreStatus { name: COPY.to_owned(), rows: None, bytes });
     TaskStatus {
         id: task.id().clone(),
         state: match task.fault() {
@@ -45,6 +60,24 @@ fn status(task: &Task) -> TaskStatus {
         waiting: task.waiting(),
         positions: task.progress(),
         restores: Vec::new(),
+        jobs: task.jobs(elapsed),
+        stores: store.into_iter().collect(),
+    }
+}
+
+/// A task on its way.
+fn restoring(id: TaskId, restoration: &Restoration, task: Option<&Task>) -> TaskStatus {
+    let restores = restoration.progress().map(|(place, progress)| RestoreStatus {
+        place: place.clone(),
+        read: progress.position,
+        until: (progress.until > progress.position).then_some(progress.until),
+    });
+    TaskStatus {
+        id,
+        state: TaskState::Restoring,
+        waiting: 0,
+        positions: task.map(Task::progress).unwrap_or_default(),
+        restores: restores.collect(),
         jobs: Vec::new(),
         stores: Vec::new(),
     }

@@ -1,6 +1,8 @@
 //! The plugin of the simulation: what it does with a record stands in the record.
 //!
-//! An item's value is `kind|class|number`; a class's value is a number, or `bad`.
+//! An item's value is `kind|class|number`; a class's value is a number, or `bad`. An output's is `number|class|joined|count`:
+//! the value of the class, and how many records of the key there were, which it counts in a store; or `walk` when it comes of
+//! a job, which follows the change of a class over an index.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,7 +12,8 @@ use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 use crate::id::{SinkIndex, SourceIndex, TaskId};
 use crate::io::{
-    Answered, Batch, CallError, Instance, Outcome, OutputSlot, Rejection, State, StoreIndex, Transform,
+    Answered, Batch, CallError, Instance, Limit, Outcome, OutputSlot, Rejection, State, Step, StepOutcome,
+    Stepped, Terms, Transform,
 };
 use crate::record::{Chunk, Range, RecordRef, Span};
 
@@ -63,7 +66,7 @@ impl Kind {
         char::from(b'a' + u8::try_from(self as usize).unwrap())
     }
 
-    fn of(letter: &str) -> Self {
+    pub(super) fn of(letter: &str) -> Self {
         Self::ALL.into_iter().find(|kind| letter == kind.letter().to_string()).unwrap()
     }
 
@@ -107,13 +110,30 @@ struct Running {
 }
 
 impl Instance for Running {
-    fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
+    fn index(&mut self, _index: &str, rows: &Chunk) -> Result<Terms, CallError> {
+        let mut terms = Terms::default();
+        for row in rows.iter() {
+            let class = text(row.value()).split('|').nth(1).unwrap().to_owned();
+            let start = u32::try_from(terms.bytes.len()).unwrap();
+            terms.bytes.extend_from_slice(class.as_bytes());
+            terms.spans.push(Span { start, len: u32::try_from(class.len()).unwrap() });
+            terms.ends.push(u32::try_from(terms.spans.len()).unwrap());
+        }
+        Ok(terms)
+    }
+
+    fn step(&mut self, step: Step<'_>, state: Box<dyn State>) -> Stepped {
+        let answer = walk(&step, &*state);
+        Stepped { answer, state }
+    }
+
+    fn process(&mut self, batch: Batch<'_>, mut state: Box<dyn State>) -> Answered {
         assert!(!self.has_failed, "an instance was called again after its call was dropped");
         let answer = if self.plugin.retries.get() > 0 {
             self.plugin.retries.set(self.plugin.retries.get() - 1);
             Err(CallError::Retry("not now".into()))
         } else {
-            self.answer(&batch, state.as_ref())
+            self.answer(&batch, state.as_mut())
         };
         if let (Err(CallError::Trap { .. }), Some((clock, by))) = (&answer, &*self.plugin.slow_trap.borrow())
         {
@@ -125,42 +145,88 @@ impl Instance for Running {
 }
 
 impl Running {
-    fn answer(&self, batch: &Batch<'_>, state: &dyn State) -> Result<Outcome, CallError> {
+    fn answer(&self, batch: &Batch<'_>, state: &mut dyn State) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
-        let table = state.store("classes").unwrap();
         for (index, record) in (0u32..).zip(batch.records.iter()) {
             if batch.source == CLASSES {
-                class(&mut outcome, index, &record);
+                class(&mut outcome, index, &record, state);
             } else {
-                item(&mut outcome, index, &record, (state, table))?;
+                item(&mut outcome, index, &record, state)?;
             }
         }
         Ok(outcome)
     }
 }
 
-fn class(outcome: &mut Outcome, index: u32, record: &RecordRef<'_>) {
+fn class(outcome: &mut Outcome, index: u32, record: &RecordRef<'_>, state: &mut dyn State) {
     if record.value().is_some_and(|value| value.starts_with(b"bad")) {
         reject(outcome, index, "bad-class");
+    } else {
+        state.start_job("follow", text(record.key()), b"").unwrap();
     }
+}
+
+/// One step over the items of a class, from where the last one ended, round to where a superseded walk stood.
+fn walk(step: &Step<'_>, state: &dyn State) -> Result<StepOutcome, CallError> {
+    let (job, items) = (step.job, state.store("items").unwrap());
+    let start = job.superseded_cursor.as_deref();
+    // The first byte of a cursor says whether the walk has wrapped round.
+    let (has_wrapped, after) = match job.cursor.as_deref() {
+        None => (false, start.map(|cursor| &cursor[1..])),
+        Some([1, after @ ..]) => (true, Some(after).filter(|after| !after.is_empty())),
+        Some(cursor) => (false, Some(&cursor[1..])),
+    };
+    let limit = Limit { rows: step.budget as usize, bytes: 10_000 };
+    let page = state.scan_index(items, "by-class", job.name.as_bytes(), after, limit).unwrap();
+    let mut stepped = StepOutcome::default();
+    for row in page.rows.iter() {
+        let parts: Vec<_> = text(row.value()).split('|').collect();
+        if matches!(Kind::of(parts[0]), Kind::Plain | Kind::Double | Kind::Causeless) {
+            let value = format!("{}|{}|{}|walk", parts[2], parts[1], joined(state, parts[1]));
+            output(&mut stepped.outcome, (SinkIndex(0), None), &row, &value);
+        }
+        stepped.visited += 1;
+    }
+    let is_round = |key: &[u8]| start.is_none_or(|start| key >= &start[1..]);
+    stepped.cursor = match page.next {
+        Some(next) if has_wrapped && is_round(&next) => None,
+        Some(next) => Some([&[u8::from(has_wrapped)][..], &next].concat()),
+        None if has_wrapped || start.is_none() => None,
+        None => Some(vec![1]),
+    };
+    Ok(stepped)
+}
+
+fn text(bytes: Option<&[u8]>) -> &str {
+    std::str::from_utf8(bytes.unwrap()).unwrap()
+}
+
+/// The value of a class.
+fn joined(state: &dyn State, class: &str) -> String {
+    let row = state.get(state.store("classes").unwrap(), class.as_bytes()).unwrap();
+    row.map_or("-".into(), |row| text(row.first().unwrap().value()).to_owned())
+}
+
+/// Counts a record of a key.
+fn count(state: &mut dyn State, key: &[u8]) -> u64 {
+    let counts = state.store("counts").unwrap();
+    let row = state.get(counts, key).unwrap();
+    let before: u64 = row.map_or(0, |row| text(row.first().unwrap().value()).parse().unwrap());
+    state.put(counts, key, (before + 1).to_string().as_bytes()).unwrap();
+    before + 1
 }
 
 fn item(
     outcome: &mut Outcome,
     index: u32,
     record: &RecordRef<'_>,
-    (state, table): (&dyn State, StoreIndex),
+    state: &mut dyn State,
 ) -> Result<(), CallError> {
-    let text = std::str::from_utf8(record.value().unwrap()).unwrap();
-    let parts: Vec<_> = text.split('|').collect();
-    let [kind, class, number] = parts[..] else { panic!("unexpected item {text}") };
-    let row = state.get(table, class.as_bytes()).unwrap_or_default();
-    let joined = row
-        .as_ref()
-        .and_then(Chunk::first)
-        .and_then(|row| row.value())
-        .map_or("-".into(), String::from_utf8_lossy);
-    let value = |padding: usize| format!("{number}|{class}|{joined}|{}", "x".repeat(padding));
+    let parts: Vec<_> = text(record.value()).split('|').collect();
+    let [kind, class, number] = parts[..] else { panic!("unexpected item {parts:?}") };
+    let joined = joined(state, class);
+    let count = count(state, record.key().unwrap());
+    let value = |padding: usize| format!("{number}|{class}|{joined}|{count}|{}", "x".repeat(padding));
     let (out, cause) = (SinkIndex(0), Some(index));
     match Kind::of(kind) {
         Kind::Plain => output(outcome, (out, cause), record, &value(0)),

@@ -53,7 +53,9 @@ fn setup(seed: u64) -> Setup {
         ..CommitBounds::default()
     };
     let batch = BatchBounds { records: [1, 4, 8][usize::try_from(seed / 3 % 3).unwrap()], bytes: 10_000 };
-    Setup { partitions: 1 + usize::try_from(seed / 9 % 3).unwrap(), commit, batch, ..Setup::default() }
+    let transaction_timeout = Duration::from_secs(if seed.is_multiple_of(5) { 20 } else { 5 });
+    let partitions = 1 + usize::try_from(seed / 9 % 3).unwrap();
+    Setup { partitions, commit, batch, transaction_timeout, ..Setup::default() }
 }
 
 fn fail_if_reported(world: &World) -> Result<(), String> {
@@ -157,5 +159,7 @@ fn heal(world: &Rc<World>, names: &[&str]) -> Result<(), String> {
     world.check_order()?;
     world.check_bad_classes()?;
     world.check_joins(&last)?;
+    world.check_counts()?;
+    world.check_convergence()?;
     world.check_rest()
 }

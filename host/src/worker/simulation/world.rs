@@ -7,23 +7,28 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::manifest::SourceKind;
+use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::config::pipeline::{
-    BatchBounds, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, Limits, PluginIdentity, Start,
-    StateBounds,
+    BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, Limits,
+    PluginIdentity, Start, StateBounds,
 };
 use crate::fault::{Code, Fault};
 use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
 use crate::io::TopicFacts;
-use crate::memory::{Call, Cluster, Content, Hook, MemorySink, MemorySource, Process, Timeouts, Trouble};
+use crate::memory::{
+    Call, Cluster, Content, Hook, MemoryRestorer, MemorySink, MemorySource, MemoryStores, Process, Timeouts,
+    Trouble,
+};
 use crate::record::{Chunk, Header};
 use crate::task::spec::Spec;
+use crate::task::state::PositionRecord;
 use crate::view::{SharedView, View};
 use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
 use crate::worker::simulation::random::Random;
 use crate::worker::{Ports, Settings, Turned, Worker};
 
 pub(super) const GROUP: &str = "sim.join";
+pub(super) const CHANGELOG: &str = "sim.join.changelog";
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -36,6 +41,9 @@ pub(super) struct Setup {
     /// Where the source `updates` begins.
     pub(super) start: Start,
     pub(super) limits: Limits,
+    /// The age at which the coordinator gives a transaction up. Below the session time-out, a process that stood still finds
+    /// that first; above it, that its offsets are those of an old generation.
+    pub(super) transaction_timeout: Duration,
 }
 
 impl Default for Setup {
@@ -46,6 +54,7 @@ impl Default for Setup {
             batch: BatchBounds { records: 5, bytes: 10_000 },
             start: Start::Earliest,
             limits: Limits { traps_per_minute: u32::MAX, ..Limits::default() },
+            transaction_timeout: TRANSACTION_TIMEOUT,
         }
     }
 }
@@ -60,6 +69,8 @@ pub(super) struct World {
     pub(super) hosts: RefCell<Vec<Rc<Host>>>,
     /// What was produced to the partitioned sources, visible to readers: by place, its kind and number.
     pub(super) produced: RefCell<BTreeMap<(TopicPartition, Offset), (Kind, u64)>>,
+    /// The keys of what was produced.
+    pub(super) keys: RefCell<BTreeMap<(TopicPartition, Offset), String>>,
     /// What was produced as classes: key, value and offset.
     pub(super) classes: RefCell<Vec<(String, String, Offset)>>,
     next_number: Cell<u64>,
@@ -67,6 +78,8 @@ pub(super) struct World {
     pub(super) problem: RefCell<Option<String>>,
     /// Processes that are started again when they end.
     pub(super) supervised: RefCell<Vec<String>>,
+    /// What each process has on its disk, by name.
+    disks: RefCell<BTreeMap<String, MemoryStores>>,
     /// Where to interrupt a call.
     pub(super) plan: RefCell<Option<Asked>>,
 }
@@ -102,7 +115,7 @@ impl World {
     pub(super) fn new(seed: u64, setup: Setup) -> Rc<Self> {
         let clock = Clock::manual(Timestamp(1_000_000));
         let timeouts = Timeouts {
-            transaction: TRANSACTION_TIMEOUT,
+            transaction: setup.transaction_timeout,
             session: SESSION_TIMEOUT,
             rebalance: Duration::from_secs(6),
             heartbeat: Duration::from_secs(1),
@@ -110,13 +123,14 @@ impl World {
         let cluster = Cluster::new(&clock, timeouts);
         let truth = TopicFacts { max_bytes: BROKER_BYTES, ..TopicFacts::default() };
         let belief = TopicFacts { max_bytes: BELIEVED_BYTES, ..TopicFacts::default() };
-        for topic in ["items", "updates", "dead"] {
+        for topic in ["items", "updates", "dead", CHANGELOG] {
             cluster.create(&topic.into(), setup.partitions, TopicFacts::default());
         }
         cluster.create(&"classes".into(), 1, TopicFacts::default());
         cluster.create(&"enriched".into(), 2, truth);
         let tasks = u32::try_from(setup.partitions).unwrap();
-        let spec = Arc::new(Spec::new(&deployment(setup), tasks, |_| belief));
+        let spec =
+            Arc::new(Spec::new(&deployment(setup), tasks, |_| belief, |topic| topic.as_str() == "items"));
         let world = Rc::new(Self {
             clock,
             cluster,
@@ -126,10 +140,12 @@ impl World {
             plugin: Plugin::default(),
             hosts: RefCell::default(),
             produced: RefCell::default(),
+            keys: RefCell::default(),
             classes: RefCell::default(),
             next_number: Cell::new(0),
             problem: RefCell::default(),
             supervised: RefCell::default(),
+            disks: RefCell::default(),
             plan: RefCell::default(),
         });
         world.cluster.hook(Rc::new(Plan(Rc::downgrade(&world))));
@@ -142,6 +158,10 @@ impl World {
         let (stable_end, _) = self.cluster.ends(&classes);
         let ends = BTreeMap::from([(Partition(0), stable_end)]);
         let view = Arc::new(RwLock::new(View::new([(Partition(0), Offset(0))], &ends)));
+        if self.hosts.borrow().iter().any(|host| host.name == name) {
+            // A state directory belongs to one process: whoever takes a name over while its owner lives runs elsewhere.
+            self.disks.borrow_mut().remove(name);
+        }
         let process = Process::default();
         let sink = MemorySink::new(&self.cluster, &process, &format!("sim.join.{name}"), GROUP);
         let topics = ["items".into(), "updates".into()];
@@ -156,11 +176,13 @@ impl World {
             sink,
             transform: Box::new(self.plugin.clone()),
             views: BTreeMap::from([(CLASSES, Arc::clone(&view))]),
+            stores: Box::new(self.disk(name)),
+            restorer: Box::new(MemoryRestorer::new(&self.cluster, &process, &format!("{name} restorer"), 5)),
             clock: self.clock.clone(),
         };
         let settings = Settings {
             commit: self.setup.commit,
-            transaction_timeout: TRANSACTION_TIMEOUT,
+            transaction_timeout: self.setup.transaction_timeout,
             heartbeat_interval: Duration::from_secs(1),
         };
         let host = Rc::new(Host {
@@ -173,6 +195,11 @@ impl World {
         });
         self.hosts.borrow_mut().push(Rc::clone(&host));
         host
+    }
+
+    /// The disk of a process.
+    pub(super) fn disk(&self, name: &str) -> MemoryStores {
+        self.disks.borrow_mut().entry(name.to_owned()).or_default().clone()
     }
 
     /// Starts a process, unless one runs under the name.
@@ -270,7 +297,9 @@ impl World {
     /// Produces an item that readers see at once.
     pub(super) fn produce(&self, place: &TopicPartition, kind: Kind, class: u64) -> Offset {
         let (content, number) = self.item(place, kind, self.random.below(4), class);
+        let key = key_of(&content);
         let offset = self.cluster.append(place, content).unwrap();
+        self.keys.borrow_mut().insert((place.clone(), offset), key);
         self.produced.borrow_mut().insert((place.clone(), offset), (kind, number));
         offset
     }
@@ -293,7 +322,8 @@ impl World {
             kinds.iter().map(|kind| self.item(place, *kind, self.random.below(4), 0)).collect();
         if fate == crate::memory::Fate::Committed {
             let offsets = (end.0..).map(Offset);
-            for ((offset, kind), (_, number)) in offsets.zip(kinds).zip(&items) {
+            for ((offset, kind), (content, number)) in offsets.zip(kinds).zip(&items) {
+                self.keys.borrow_mut().insert((place.clone(), offset), key_of(content));
                 self.produced.borrow_mut().insert((place.clone(), offset), (*kind, *number));
             }
         }
@@ -355,6 +385,22 @@ impl World {
         }
     }
 
+    /// How far a task has applied the classes, by its last position record.
+    pub(super) fn applied_classes(&self, task: Partition) -> Option<Offset> {
+        let changelog = TopicPartition::new(&CHANGELOG.into(), task);
+        let last =
+            self.cluster.stored(&changelog).into_iter().rev().find_map(|stored| match &stored.content {
+                Content::Record { key: Some(key), value: Some(value), .. }
+                    if stored.is_visible() && *key == [0] =>
+                {
+                    PositionRecord::read(value)
+                }
+                Content::Record { .. } | Content::Marker => None,
+            });
+        let classes = TopicPartition::new(&"classes".into(), Partition(0));
+        last.and_then(|record| record.broadcasts.get(&classes).copied())
+    }
+
     fn lag(&self) -> String {
         let lags = self.sources().into_iter().map(|place| {
             let committed = self.cluster.committed(GROUP, &place);
@@ -363,6 +409,13 @@ impl World {
         let statuses =
             self.hosts.borrow().iter().map(|host| format!("{:?}", self.status(host))).collect::<Vec<_>>();
         format!("{}\n{}", lags.collect::<Vec<_>>().join(", "), statuses.join("\n"))
+    }
+}
+
+fn key_of(content: &Content) -> String {
+    match content {
+        Content::Record { key: Some(key), .. } => String::from_utf8(key.clone()).unwrap(),
+        Content::Record { key: None, .. } | Content::Marker => String::new(),
     }
 }
 
@@ -393,15 +446,25 @@ fn deployment(setup: Setup) -> Deployment {
             after: Vec::new(),
         }],
         dead_letters: "dead".into(),
-        stores: Vec::new(),
-        indexes: Vec::new(),
-        jobs: Vec::new(),
+        stores: vec![StoreDecl {
+            name: "counts".into(),
+            key: "text".into(),
+            value: "text".into(),
+            description: String::new(),
+        }],
+        indexes: vec![BoundIndex {
+            name: "by-class".into(),
+            on: "items".into(),
+            version: 1,
+            config_digest: Digest([0; 32]),
+        }],
+        jobs: vec!["follow".into()],
         state_version: 1,
         config_json: "{}".into(),
         limits: setup.limits,
         commit: setup.commit,
         batch: setup.batch,
         state_bounds: StateBounds::default(),
-        job_bounds: JobBounds::default(),
+        job_bounds: JobBounds { step_outputs: 2, ..JobBounds::default() },
     }
 }
