@@ -53,7 +53,7 @@ pub fn run(
     let board = Arc::new(Board::new(pipeline, state_dir.instance(), Clock::system()));
     let api = pipeline.app.api.map(|address| Api::start(&board, address, state_dir.path()));
     let api = api.transpose().map_err(alone)?;
-    let facts = cluster::prepare(pipeline)?;
+    let (facts, cluster_id) = cluster::prepare(pipeline)?;
     let mut crews = Vec::with_capacity(pipeline.deployments.len());
     for (deployment, component) in pipeline.deployments.iter().zip(plugins) {
         let contract = Contract {
@@ -62,6 +62,8 @@ pub fn run(
             component,
             instance: state_dir.instance(),
             facts: &facts,
+            cluster_id: &cluster_id,
+            state_dir: state_dir.path(),
             departure,
             board: &board,
         };

@@ -38,7 +38,7 @@ pub struct FjallStores {
 
 impl FjallStores {
     /// The stores below `<state_dir>/<app>/<transform>`. All of them share one cache of this many bytes; beside it, each
-    /// takes 16 MiB of memory, three times as much in a flood, for what is not on disk yet, and little when it is idle.
+    /// takes up to 32 MiB of memory for what is not on disk yet, and little when it is at rest.
     pub fn new(root: &Path, identity: Identity, cache_bytes: u64) -> Self {
         Self { root: root.to_owned(), identity, cache: Cache::new(cache_bytes) }
     }

@@ -5,26 +5,27 @@ use crate::app::topics::{self, Facts};
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
 
-/// Makes the topics that belong to the host alone, and asks about all.
+/// Makes the topics that belong to the host alone, and asks about all. Gives the id of the cluster too.
 ///
 /// # Errors
 /// All that stands in the way of the pipeline: what [`topics::misfits`] finds, or the one fault that kept it from
 /// looking, such as `broker_unreachable`.
-pub fn prepare(pipeline: &Pipeline) -> Result<Facts, Vec<Fault>> {
-    let facts = describe(pipeline).map_err(|fault| vec![fault])?;
+pub fn prepare(pipeline: &Pipeline) -> Result<(Facts, String), Vec<Fault>> {
+    let (facts, cluster_id) = describe(pipeline).map_err(|fault| vec![fault])?;
     let misfits = topics::misfits(pipeline, &facts);
-    if misfits.is_empty() { Ok(facts) } else { Err(misfits) }
+    if misfits.is_empty() { Ok((facts, cluster_id)) } else { Err(misfits) }
 }
 
-fn describe(pipeline: &Pipeline) -> Result<Facts, Fault> {
+fn describe(pipeline: &Pipeline) -> Result<(Facts, String), Fault> {
     let admin = checks::connect(&pipeline.kafka)?;
+    let cluster_id = admin.cluster_id()?;
     let present = checks::facts(&admin, pipeline)?;
     let plans = topics::internal_plans(pipeline, &present);
     if plans.is_empty() {
-        return Ok(present);
+        return Ok((present, cluster_id));
     }
     admin.create(&plans)?;
-    checks::facts(&admin, pipeline)
+    Ok((checks::facts(&admin, pipeline)?, cluster_id))
 }
 
 /// How many tasks a deployment has: the partition count of its sources.

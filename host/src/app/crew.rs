@@ -1,6 +1,7 @@
 //! The workers of one transform: threads that share its broadcast views and stop together.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,14 +16,20 @@ use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, SourceIndex, TopicName, TransformName};
 use crate::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use crate::kafka::client::TRANSACTION_TIMEOUT;
+use crate::kafka::restorer::KafkaRestorer;
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::KafkaSource;
 use crate::kafka::topics::TopicDescription;
 use crate::plugin::{Component, WasmTransform};
 use crate::status::{Board, Slot};
+use crate::store::{FjallStores, Identity};
 use crate::task::broadcast::Views;
 use crate::task::spec::Spec;
+use crate::task::state::STATE_FORMAT;
 use crate::worker::{Ports, Settings, Worker};
+
+/// What each worker keeps in memory of its local stores, beside what is not on the disk yet.
+const STORE_CACHE_BYTES: u64 = 32 << 20;
 
 /// What a crew is made of.
 pub(super) struct Contract<'a> {
@@ -36,6 +43,10 @@ pub(super) struct Contract<'a> {
     pub(super) instance: &'a InstanceName,
     /// What the cluster says about topics.
     pub(super) facts: &'a Facts,
+    /// The id of the cluster.
+    pub(super) cluster_id: &'a str,
+    /// Where this process keeps the state of the application.
+    pub(super) state_dir: &'a Path,
     /// What becomes of the workers' places in their group at the end.
     pub(super) departure: Departure,
     /// Where the workers show what they do.
@@ -74,6 +85,13 @@ impl Crew {
             transform,
             views: crew.readers.iter().map(|(source, reader)| (*source, Arc::clone(reader.view()))).collect(),
             spec: Arc::new(spec(contract)),
+            state_path: contract.state_dir.join(deployment.name.as_str()),
+            identity: Identity {
+                cluster_id: contract.cluster_id.to_owned(),
+                app: deployment.app.clone(),
+                transform: deployment.name.clone(),
+                format: STATE_FORMAT,
+            },
             departure: contract.departure,
         };
         for number in 0..deployment.workers {
@@ -130,7 +148,10 @@ fn readers(contract: &Contract<'_>) -> Result<BTreeMap<SourceIndex, BroadcastRea
 fn spec(contract: &Contract<'_>) -> Spec {
     let facts =
         |topic: &TopicName| contract.facts.get(topic).map(TopicDescription::facts).unwrap_or_default();
-    Spec::new(contract.deployment, cluster::tasks(contract.deployment, contract.facts), facts)
+    let keeps_latest =
+        |topic: &TopicName| contract.facts.get(topic).is_some_and(TopicDescription::keeps_latest);
+    let tasks = cluster::tasks(contract.deployment, contract.facts);
+    Spec::new(contract.deployment, tasks, facts, keeps_latest)
 }
 
 /// What a worker needs to begin. The worker itself is made by its own thread: clients and instances never change
@@ -142,6 +163,9 @@ struct Post {
     transform: WasmTransform,
     views: Views,
     spec: Arc<Spec>,
+    /// Where the local stores lie.
+    state_path: PathBuf,
+    identity: Identity,
     departure: Departure,
 }
 
@@ -176,6 +200,8 @@ impl Post {
             },
             transform: Box::new(self.transform),
             views: self.views,
+            stores: Box::new(FjallStores::new(&self.state_path, self.identity, STORE_CACHE_BYTES)),
+            restorer: Box::new(KafkaRestorer::new(&self.kafka, &self.deployment.group())),
             clock: Clock::system(),
         };
         let settings = Settings {

@@ -40,7 +40,7 @@ impl StateDir {
         Ok(Self { path, instance, _lock: lock })
     }
 
-    /// Where what belongs to the application lies.
+    /// Where it is: `<state_dir>/<app>`.
     pub fn path(&self) -> &Path {
         &self.path
     }

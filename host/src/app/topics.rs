@@ -8,7 +8,6 @@ use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, TopicName};
 use crate::kafka::topics::{TopicDescription, TopicPlan};
-use crate::task::note;
 
 /// How long a changelog keeps tombstones: local state that is older than half of it is restored from nothing.
 pub const CHANGELOG_TOMBSTONES: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -170,15 +169,7 @@ pub fn misfits(pipeline: &Pipeline, facts: &Facts) -> Vec<Fault> {
     let changelogs =
         pipeline.deployments.iter().filter_map(|deployment| changelog_mismatch(deployment, facts));
     let unfit = needs(pipeline).into_iter().filter_map(|need| unfit(&need, facts));
-    let notes = pipeline.deployments.iter().filter_map(|deployment| note_fits(deployment, facts).err());
-    missing.into_iter().chain(joins).chain(changelogs).chain(unfit).chain(notes).collect()
-}
-
-/// Whether a task can always write down how far it is in its broadcast topics.
-fn note_fits(deployment: &Deployment, facts: &Facts) -> Result<(), Fault> {
-    let partitions =
-        |topic| facts.get(topic).map_or(0, |facts| usize::try_from(facts.partitions).unwrap_or(0));
-    note::ensure_fits(deployment.broadcast_sources().map(|source| (&source.topic, partitions(&source.topic))))
+    missing.into_iter().chain(joins).chain(changelogs).chain(unfit).collect()
 }
 
 /// One fault for all missing topics: they are made with one command.

@@ -1,24 +1,4 @@
 //! The store of one task in a database of its own: one keyspace, settings that were measured, no background surprises.
-//!
-//! What was measured with a forerunner of `examples/store_cost.rs` on the bare engine, 1 M rows of 300 bytes and an index entry each, CPU of
-//! the whole process against the settings below (ratios; single runs on a busy machine, good to about 15 %):
-//!
-//! | | first write | overwrite |
-//! |---|---|---|
-//! | batches of 1,000 unsorted / sorted | 1.7 / 1.3 | 1.5 / 1.2 |
-//! | sorted batches of 5,000 / 20,000 | 1 / 0.93 | 1 / 0.75 |
-//! | keys that come in their order | 0.75 | 0.95 |
-//! | memtables of 8 MiB / 64 MiB | 1.2 / 1.0 | 1.2 / 0.9 |
-//! | lz4 from the third level on | 1.0 | 1.0 |
-//! | values of 128 bytes and more in files of their own | 1.0 | 1.1 |
-//! | blocks of 16 KiB | 1.0 | 1.0 |
-//! | a second keyspace for the index | 1.15 | 1.15 |
-//! | twice as many tables before a compaction | 0.95 | 1.1, writes wait longer |
-//! | a second thread | 1.6 | 2.0, writes never wait |
-//!
-//! So what counts is the size of a batch and that it is sorted; the rest stays simple. About 0.4 of the cost is the apply
-//! itself, the rest is flush and compaction. A random get costs 1.2 to 2.5 rows written, one in key order 0.7, an entry of a
-//! page of the index 0.08.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -36,8 +16,7 @@ use crate::fault::Fault;
 use crate::io::{KEY_BYTES_MAX, StoreEngine, StoreRange, Visit, Write, is_empty_range};
 use crate::store::failure::{self, Refusal, Trouble, guarded};
 
-/// What is written goes to disk in pieces of about this size; in small ones in tests, so that they see many. Half of it
-/// costs a fifth more CPU and saves a third of the resident memory of a store that is written without a pause.
+/// What is written goes to disk in pieces of about this size; in small ones in tests, so that they see many.
 const MEMTABLE_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 16 << 20 };
 
 /// While a piece is on its way, the next one may grow to this; then writes wait.

@@ -298,17 +298,3 @@ fn ends_its_walks_when_it_stops_to_follow_and_doubts_what_was_sent_when_it_goes_
 
     assert_eq!(sent(&task.run_jobs(10)), [is("1", 5), is("2", 5)]);
 }
-
-#[test]
-fn doubts_items_of_classes_that_changed_while_it_did_not_follow() {
-    let mut task = shop(&[]);
-    task.feed(sources::CLASSES, [class("second", 3)]);
-    task.feed(sources::ITEMS, [item("1", &["bulky", "second"])]);
-    task.reload(json!({ "follow_classes": false })).unwrap();
-    task.feed(sources::CLASSES, [class("bulky", 9)]);
-    task.reload(json!({})).unwrap();
-
-    task.feed(sources::CLASSES, [class("bulky", 8)]);
-
-    assert_eq!(sent(&task.run_jobs(10)), [is("1", 3)]);
-}

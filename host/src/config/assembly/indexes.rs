@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn tells_values_apart_that_look_alike_side_by_side() {
-        assert_ne!(of(&["a"], &json!({"a": [1, 23]})), of(&["a"], &json!({"a": [12, 3]})));
+        assert_ne!(of(&["a"], &json!({"a": ["b", "c"]})), of(&["a"], &json!({"a": ["b,c"]})));
         assert_ne!(of(&["a"], &json!({"a": {"b": 1}})), of(&["a"], &json!({"a": ["b", 1]})));
     }
 }

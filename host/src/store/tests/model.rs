@@ -1,4 +1,5 @@
-//! Sequences of actions against a map that does what the store should do.
+//! Sequences of actions against a map that does what the store should do. Deaths of the process are in `crash`: a copy of an
+//! open store is not what a death leaves behind, because its thread goes on while files are copied one after the other.
 
 use proptest::prelude::*;
 
@@ -11,8 +12,6 @@ enum Action {
     Scan(Bound<u8>, Bound<u8>),
     /// Close and open.
     Reopen,
-    /// Go on with a copy that was made while the store was open, as if its process had died.
-    Crash,
 }
 
 fn actions() -> impl Strategy<Value = Vec<Action>> {
@@ -28,7 +27,6 @@ fn actions() -> impl Strategy<Value = Vec<Action>> {
         8 => prop::collection::btree_map(any::<u8>(), size, 0..40).prop_map(Action::Apply),
         3 => (bound(), bound()).prop_map(|(start, end)| Action::Scan(start, end)),
         1 => Just(Action::Reopen),
-        1 => Just(Action::Crash),
     ];
     prop::collection::vec(action, 1..40)
 }
@@ -83,12 +81,6 @@ impl Run {
                 self.engine = None;
                 self.engine = Some(stores(self.root.path(), "model").open(TASK).unwrap());
             }
-            Action::Crash => {
-                let root = TempDir::new().unwrap();
-                copy(self.root.path(), root.path());
-                self.engine = Some(stores(root.path(), "model").open(TASK).unwrap());
-                self.root = root;
-            }
         }
     }
 
@@ -131,7 +123,7 @@ proptest! {
         run.check();
         run.step(&Action::Reopen);
         run.check();
-        // Nothing was dropped on the way: a crash of the process is no damage.
+        // Nothing was dropped on the way.
         prop_assert_eq!(dropped("model", "damaged"), 0);
     }
 }
