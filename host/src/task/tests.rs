@@ -2,7 +2,10 @@
 //!
 //! Long because it is a list: one short test for each thing that a task promises, all on the same fixture.
 
+mod causal;
 mod fixture;
+mod jobs;
+mod restores;
 
 use std::cell::Cell;
 use std::rc::Rc;

@@ -43,7 +43,7 @@ impl Task {
     /// A step of a job, when it is a job's turn.
     fn job_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
         let must_wait = !self.runs.is_empty() || self.broadcast.is_behind() || self.is_catching_up();
-        if must_wait || self.spec.state.jobs.is_empty() && self.jobs.known().next().is_none() {
+        if must_wait {
             return Ok(None);
         }
         let records_wait = self.buffer.len() > 0;

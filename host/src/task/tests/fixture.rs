@@ -11,7 +11,8 @@ use crate::config::pipeline::{BatchBounds, BoundSource, Limits, Start};
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
 use crate::io::{
-    Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, Stores, TopicFacts, Transform,
+    Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, Step, StepOutcome, Stepped, Stores,
+    TopicFacts, Transform,
 };
 use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
@@ -23,11 +24,15 @@ use crate::task::{Opening, Surroundings, Task, Turn};
 use crate::view::View;
 
 type Answer = dyn Fn(&Batch<'_>, &dyn State) -> Result<Outcome, CallError>;
+type StepAnswer = dyn Fn(&Step<'_>, &mut dyn State) -> Result<StepOutcome, CallError>;
 
 /// A plugin made of a closure, which counts its instances and calls.
 #[derive(Clone)]
 pub(super) struct Plugin {
     answer: Rc<Answer>,
+    pub(super) step: Rc<StepAnswer>,
+    /// Jobs that the next call with records starts, by name.
+    pub(super) starts: Rc<RefCell<Vec<String>>>,
     pub(super) instances: Rc<Cell<usize>>,
     pub(super) calls: Rc<RefCell<Vec<usize>>>,
 }
@@ -40,8 +45,15 @@ impl Transform for Plugin {
 }
 
 impl Instance for Plugin {
-    fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
+    fn step(&mut self, step: Step<'_>, mut state: Box<dyn State>) -> Stepped {
+        Stepped { answer: (self.step)(&step, &mut *state), state }
+    }
+
+    fn process(&mut self, batch: Batch<'_>, mut state: Box<dyn State>) -> Answered {
         self.calls.borrow_mut().push(batch.records.len());
+        for name in self.starts.borrow_mut().drain(..) {
+            state.start_job("walk", &name, b"").unwrap();
+        }
         Answered { answer: (self.answer)(&batch, state.as_ref()), state }
     }
 }
@@ -99,6 +111,7 @@ pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
         state: StateSpec {
             changelog: Some("join.changelog".into()),
             own_changelogs: vec![SourceIndex(0)],
+            jobs: vec!["walk".into()],
             ..StateSpec::default()
         },
     }
@@ -115,7 +128,13 @@ impl Bench {
         answer: impl Fn(&Batch<'_>, &dyn State) -> Result<Outcome, CallError> + 'static,
     ) -> Self {
         let spec = Arc::new(spec);
-        let plugin = Plugin { answer: Rc::new(answer), instances: Rc::default(), calls: Rc::default() };
+        let plugin = Plugin {
+            answer: Rc::new(answer),
+            step: Rc::new(|_, _| Ok(StepOutcome::default())),
+            starts: Rc::default(),
+            instances: Rc::default(),
+            calls: Rc::default(),
+        };
         let view = View::new([(Partition(0), Offset(0))], &BTreeMap::new());
         let views = BTreeMap::from([(SourceIndex(1), Arc::new(RwLock::new(view)))]);
         let id = TaskId { transform: "join".into(), partition: Partition(0) };
