@@ -406,7 +406,7 @@ impl Task {
     }
 
     fn keep_call(&mut self) {
-        if self.state.has_written() {
+        if self.state.has_touched_jobs() {
             self.jobs.forget();
         }
         self.state.keep_call();

@@ -46,6 +46,7 @@ pub(crate) struct TaskState {
     /// What the plugin itself has written in this call, in bytes.
     written_bytes: usize,
     has_written: bool,
+    has_touched_jobs: bool,
     generation: Generation,
     /// Wall clock during the call.
     now: Timestamp,
@@ -80,6 +81,7 @@ impl TaskState {
             call: Overlay::default(),
             written_bytes: 0,
             has_written: false,
+            has_touched_jobs: false,
             generation: Generation::default(),
             now: Timestamp::default(),
             reached: Vec::new(),
@@ -123,7 +125,7 @@ impl TaskState {
     /// Nothing of the call counts.
     pub(crate) fn drop_call(&mut self) {
         self.call.clear();
-        (self.written_bytes, self.has_written) = (0, false);
+        (self.written_bytes, self.has_written, self.has_touched_jobs) = (0, false, false);
         self.generation.call = self.generation.transaction;
         self.stale.get_mut().clear();
     }
@@ -135,12 +137,17 @@ impl TaskState {
         stale.into_iter().for_each(|entry| self.transaction.set(entry, None));
         self.transaction.absorb(&mut self.call);
         self.generation.transaction = self.generation.call;
-        (self.written_bytes, self.has_written) = (0, false);
+        (self.written_bytes, self.has_written, self.has_touched_jobs) = (0, false, false);
     }
 
     /// Whether the plugin wrote to a store or touched a job in this call.
     pub(crate) fn has_written(&self) -> bool {
         self.has_written
+    }
+
+    /// Whether a job was started, ended or got on in this call.
+    pub(crate) fn has_touched_jobs(&self) -> bool {
+        self.has_touched_jobs
     }
 
     /// What the open transaction has written, in bytes.
@@ -274,6 +281,7 @@ impl TaskState {
     pub(crate) fn set_job(&mut self, (kind, name): (&str, &str), row: Option<&JobRow>) {
         self.call
             .set(key::below(&key::prefix(key::Kind::Job, kind), name.as_bytes()), row.map(JobRow::write));
+        self.has_touched_jobs = true;
     }
 
     /// The rows of a broadcast table, with the places of their records.

@@ -103,7 +103,6 @@ impl Task {
             return Turn::Damaged(fault);
         }
         self.keep_call();
-        self.jobs.forget();
         self.has_effects = true;
         let after = self.broadcast.after(&self.spec);
         Turn::Made(Box::new(Effects::of_step(name, outcome, self.stream_time, checked.bytes).after(after)))
@@ -146,7 +145,6 @@ impl Task {
         self.state.begin_call(around.now, std::iter::empty());
         self.state.set_job((&kind, &name), Some(&row));
         self.keep_call();
-        self.jobs.forget();
         self.has_effects = true;
         let outcome = crate::io::Outcome::default();
         Turn::Made(Box::new(Effects::of_step((kind, name), outcome, self.stream_time, 0)))
