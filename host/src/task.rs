@@ -136,7 +136,7 @@ pub struct Task {
     /// Jobs of which a record was refused, and why; given up at their next turn.
     refused_jobs: BTreeMap<JobName, (Code, String)>,
     causal: Causal,
-    /// Tables that have to be handled up to here before anything else runs.
+    /// Tables that have to be handled up to here before anything else runs. It stays when that is done: an abort takes it back.
     catch_up: BTreeMap<TopicPartition, Offset>,
 }
 
@@ -319,6 +319,20 @@ impl Task {
         if self.spec.state.changelog.is_some() {
             self.state.set_position(&self.next_record());
         }
+    }
+
+    /// Breaks the rule that the local store holds only what is committed.
+    pub(crate) fn store_unsafely(&mut self, now: Timestamp) {
+        let (record, checkpoint) = (self.next_record(), self.checkpoint(now));
+        let tables =
+            checkpoint.tables.keys().filter_map(|topic| Some((topic.clone(), *record.sources.get(topic)?)));
+        let checkpoint = Checkpoint { tables: tables.collect(), ..checkpoint };
+        self.state.store_unsafely(&checkpoint);
+    }
+
+    /// Breaks the rule that the broadcast positions are part of the commit.
+    pub(crate) fn seal_without_broadcasts(&mut self) {
+        self.state.set_position(&PositionRecord { broadcasts: BTreeMap::new(), ..self.next_record() });
     }
 
     fn next_record(&self) -> PositionRecord {

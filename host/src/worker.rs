@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::config::pipeline::CommitBounds;
 use crate::event;
 use crate::fault::{Fault, Scope};
-use crate::id::{Partition, TaskId, TopicPartition};
+use crate::id::{Offset, Partition, TaskId, TopicPartition};
 use crate::io::{Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
 use crate::status::Slot;
 use crate::task::broadcast::Views;
@@ -146,6 +146,8 @@ struct Open {
     bytes: usize,
     /// What the tasks have written to their state.
     state_bytes: usize,
+    /// The highest changelog offset of each task, once everything is flushed.
+    acknowledged: BTreeMap<Partition, Offset>,
     causes: Causes,
 }
 
@@ -153,6 +155,7 @@ impl Open {
     fn clear(&mut self) {
         (self.begun, self.since, self.idle_since) = (None, None, None);
         (self.records, self.bytes, self.state_bytes) = (0, 0, 0);
+        self.acknowledged.clear();
         self.causes.clear();
     }
 }

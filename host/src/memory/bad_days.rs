@@ -11,6 +11,11 @@ impl Cluster {
         self.change(place, |log| log.compact(Offset::default()));
     }
 
+    /// Removes one record, as compaction may when a newer one of its key exists: it need not remove all such at once.
+    pub fn compact_away(&self, place: &TopicPartition, offset: Offset) {
+        self.change(place, |log| log.remove(offset));
+    }
+
     /// Compacts a partition, and forgets its tombstones below an offset, as Kafka does when they are old.
     pub fn drop_tombstones_before(&self, place: &TopicPartition, offset: Offset) {
         self.change(place, |log| log.compact(offset));

@@ -141,6 +141,14 @@ impl Log {
         self.decided = self.first_open();
     }
 
+    /// Removes the entry at an offset.
+    pub(crate) fn remove(&mut self, offset: Offset) {
+        if let Some(position) = self.entries.iter().position(|entry| entry.offset == offset) {
+            self.entries.remove(position);
+            self.decided = self.decided.saturating_sub(usize::from(position < self.decided));
+        }
+    }
+
     /// Removes everything before an offset.
     pub(crate) fn truncate(&mut self, before: Offset) {
         self.start = self.start.max(before.min(self.end));

@@ -364,8 +364,9 @@ impl Restoration {
         let ends = self.renewed.iter().map(|place| Ok((place.clone(), end_of(place)?)));
         let catch_up = ends.collect::<Result<_, Fault>>()?;
         let opening = Opening {
-            positions: self.committed.clone(),
-            committed: self.committed,
+            // Where the group has forgotten a position, the first commit tells it again.
+            positions: self.committed,
+            committed: self.found,
             record: self.record.unwrap_or_default(),
             changelog: self.checkpoint.changelog,
             catch_up,

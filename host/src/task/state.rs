@@ -205,6 +205,16 @@ impl TaskState {
         applied
     }
 
+    /// Breaks the rule that the local store is written after the commit.
+    pub(crate) fn store_unsafely(&mut self, checkpoint: &Checkpoint) {
+        let checkpoint = checkpoint.write();
+        let last: Write<'_> = (key::CHECKPOINT, Some(&checkpoint));
+        let writes = &self.transaction;
+        if let Some(engine) = &mut self.engine {
+            drop(engine.apply(&mut writes.iter().chain([last])));
+        }
+    }
+
     /// Writes the row of a record of a table, with its terms in each of the table's indexes. A tombstone removes it.
     pub(crate) fn set_row(
         &mut self,

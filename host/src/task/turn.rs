@@ -78,18 +78,16 @@ impl Task {
         self.runs.pop_front().ok_or(Nothing::Empty)
     }
 
-    fn is_catching_up(&mut self) -> bool {
+    fn is_catching_up(&self) -> bool {
         self.catching_up().is_some()
     }
 
     /// The table that has to be handled before anything else.
-    fn catching_up(&mut self) -> Option<crate::id::SourceIndex> {
-        let buffer = &self.buffer;
-        self.catch_up.retain(|place, until| {
-            buffer.inputs().iter().any(|input| input.place() == place && input.position() < *until)
-        });
-        let (place, _) = self.catch_up.iter().next()?;
-        self.buffer.inputs().iter().find(|input| input.place() == place).map(|input| input.source())
+    fn catching_up(&self) -> Option<crate::id::SourceIndex> {
+        let is_behind = |input: &&crate::task::buffer::Input| {
+            self.catch_up.get(input.place()).is_some_and(|until| input.position() < *until)
+        };
+        self.buffer.inputs().iter().find(is_behind).map(|input| input.source())
     }
 
     pub(super) fn stop_for(&mut self, fault: Fault) -> Turn {

@@ -142,7 +142,8 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     ) -> Result<(), Fault> {
         let places: Vec<_> = self.places(partition).collect();
         for place in places {
-            let position = self.position(&place, opening.committed.get(&place).copied())?;
+            let known = opening.positions.get(&place).copied();
+            let position = self.position(&place, known)?;
             opening.positions.insert(place, position);
         }
         self.forget_restarted(partition, &mut opening.record.broadcasts)?;

@@ -51,6 +51,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         if !sabotage::breaks(Rule::FlushFirst) {
             self.ports.sink.flush().map_err(before)?;
         }
+        self.note_acknowledged();
         let membership = self.ports.source.membership().map_err(Failure::Lost)?;
         if self.membership.as_ref() != Some(&membership) && !sabotage::breaks(Rule::CompareMembership) {
             let message = "the group has a newer generation than the one that assigned the partitions";
@@ -77,6 +78,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         let Some(changelog) = &self.spec.state.changelog else { return Ok(()) };
         for (partition, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_dirty()) {
             task.seal();
+            if sabotage::breaks(Rule::StoreAfterCommit) {
+                task.store_unsafely(self.ports.clock.now());
+            }
+            if sabotage::breaks(Rule::BroadcastPosition) {
+                task.seal_without_broadcasts();
+            }
+            if sabotage::breaks(Rule::LogState) {
+                continue;
+            }
             let cause = CauseId(self.transaction.causes.add_state(*partition));
             for (key, value) in task.logged() {
                 self.ports.sink.send(&Outgoing {
@@ -94,14 +104,24 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         Ok(())
     }
 
+    /// Keeps how far each task's changelog is with this transaction; the sink forgets it with the commit.
+    fn note_acknowledged(&mut self) {
+        let Some(changelog) = &self.spec.state.changelog else { return };
+        for partition in
+            self.tasks.iter().filter(|(_, task)| task.is_dirty()).map(|(partition, _)| *partition)
+        {
+            if let Some(last) = self.ports.sink.acknowledged(&TopicPartition::new(changelog, partition)) {
+                self.transaction.acknowledged.insert(partition, last);
+            }
+        }
+    }
+
     fn apply(&mut self, started: Duration) -> Result<(), Fault> {
         let records = self.transaction.records;
         let now = self.ports.clock.now();
         let mut failed = Vec::new();
         for (partition, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_dirty()) {
-            let changelog = self.spec.state.changelog.as_ref();
-            let place = changelog.map(|changelog| TopicPartition::new(changelog, *partition));
-            let acknowledged = place.and_then(|place| self.ports.sink.acknowledged(&place));
+            let acknowledged = self.transaction.acknowledged.get(partition).copied();
             if let Err(fault) = task.commit(acknowledged, now) {
                 failed.push((*partition, fault));
             }

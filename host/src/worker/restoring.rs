@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use crate::event;
 use crate::fault::{Code, Fault, Scope};
 use crate::id::{Offset, Partition, TopicPartition};
-use crate::io::{Sink, Source};
+use crate::io::{Sink, Source, Until};
 use crate::task::restore::{Beginning, Restoration, Setback, Wanted};
 use crate::task::state::says_state;
 use crate::task::{Opening, Task};
+use crate::worker::sabotage::{self, Rule};
 use crate::worker::{Turned, Worker, surroundings};
 
 /// How many pieces of news a turn takes in at most.
@@ -89,7 +90,13 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     fn read(&mut self, wanted: &[Wanted]) {
-        wanted.iter().for_each(|wanted| self.ports.restorer.begin(&wanted.place, wanted.from, wanted.until));
+        for Wanted { place, from, until } in wanted {
+            let until = match from {
+                Some(from) if sabotage::breaks(Rule::ReadTheTail) => Until::Position(*from),
+                _ => *until,
+            };
+            self.ports.restorer.begin(place, *from, until);
+        }
     }
 
     /// Applies some of what was read, and opens the tasks that are up to date.
@@ -166,7 +173,10 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn open_restored(&mut self, partition: Partition) -> Result<(), Fault> {
         let Some(restoration) = self.restoring.remove(&partition) else { return Ok(()) };
         let source = &mut self.ports.source;
-        let end_of = |place: &TopicPartition| source.bounds(place).map(|bounds| bounds.stable_end);
+        let end_of = |place: &TopicPartition| {
+            let end = source.bounds(place)?.stable_end;
+            Ok(if sabotage::breaks(Rule::CatchUpFirst) { Offset(0) } else { end })
+        };
         let (opening, store) = restoration.finish(self.ports.clock.elapsed(), end_of)?;
         self.open_task(partition, opening, Some(store))
     }

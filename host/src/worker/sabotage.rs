@@ -32,6 +32,16 @@ pub(crate) enum Rule {
     SettleFirst,
     /// A fenced process asks the group before it fences others.
     WaitAfterFence,
+    /// The local store holds what Kafka has committed, and nothing else.
+    StoreAfterCommit,
+    /// How far a broadcast topic is applied is part of the commit.
+    BroadcastPosition,
+    /// What was written to state is part of the commit.
+    LogState,
+    /// A task begins only when its changelog is read to its end.
+    ReadTheTail,
+    /// Until a restored table has caught up with its topic, nothing else runs.
+    CatchUpFirst,
 }
 
 #[cfg(not(test))]

@@ -15,6 +15,7 @@ mod random;
 mod sabotaged;
 mod scenarios;
 mod schedule;
+mod state;
 mod world;
 
 use crate::memory::Stats;

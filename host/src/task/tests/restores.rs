@@ -115,7 +115,8 @@ fn takes_the_positions_of_the_record_where_the_group_has_none() {
 
     let (opening, _) = stage.whole(&record()).unwrap();
 
-    assert_eq!(opening.committed, committed);
+    assert_eq!(opening.positions, committed);
+    assert!(opening.committed.is_empty(), "the first commit tells the group");
 }
 
 #[test]

@@ -188,6 +188,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether some output begins like this.
+    pub(super) fn has_output(&self, start: &str) -> bool {
+        self.visible("enriched").iter().any(|(_, value)| value.starts_with(start))
+    }
+
+    /// The keys that walks have sent, in order.
+    pub(super) fn walked(&self) -> Vec<String> {
+        let outputs = self.visible("enriched").into_iter();
+        outputs.filter(|(_, value)| value.ends_with("|walk")).map(|(key, _)| key).collect()
+    }
+
     /// Nothing is left open, and the commit path kept to the order of calls.
     pub(super) fn check_rest(&self) -> Result<(), String> {
         for topic in ["enriched", "dead"] {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::worker::sabotage::{BROKEN, Rule};
-use crate::worker::simulation::{scenarios, schedule};
+use crate::worker::simulation::{scenarios, schedule, state};
 
 /// The first problem that some schedule finds while a rule is broken.
 fn found_by_schedules(rule: Rule) -> Option<String> {
@@ -38,11 +38,22 @@ noticed! {
     notices_positions_of_the_last_records: NextRecord,
     notices_that_the_lag_never_reaches_zero: PassTheEnd,
     notices_that_culprits_are_forgotten: RememberCulprits,
+    notices_a_store_that_is_written_before_the_commit: StoreAfterCommit,
+    notices_a_broadcast_position_that_is_not_committed: BroadcastPosition,
+    notices_state_that_is_not_logged: LogState,
+    notices_a_changelog_that_is_not_read_to_its_end: ReadTheTail,
 }
 
 #[test]
 fn notices_a_search_in_an_open_transaction() {
     let problem = found(Rule::SearchInQuiet, || scenarios::poison_batch().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}
+
+#[test]
+fn notices_that_others_run_before_a_restored_table_has_caught_up() {
+    let problem = found(Rule::CatchUpFirst, || state::older_value_after_restore().err());
 
     assert!(problem.is_some(), "nobody noticed");
 }

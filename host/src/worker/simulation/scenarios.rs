@@ -21,7 +21,7 @@ fn checked(world: &World) -> Result<(), String> {
     world.check_rest()
 }
 
-fn turns(world: &World, host: &crate::worker::simulation::world::Host, count: usize) {
+pub(super) fn turns(world: &World, host: &crate::worker::simulation::world::Host, count: usize) {
     for _ in 0..count {
         world.read_classes(host);
         world.turn(host);

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::pipeline::{BatchBounds, CommitBounds};
-use crate::memory::{Call, Fate, Stats, Trouble};
+use crate::memory::{ApplyFailure, Call, Fate, Stats, Trouble};
 use crate::worker::simulation::plugin::Kind;
-use crate::worker::simulation::world::{Setup, World};
+use crate::worker::simulation::world::{CHANGELOG, GROUP, Setup, World};
 
 const CLASSES: u64 = 3;
 
@@ -107,10 +107,16 @@ fn step(world: &World, names: &[&str], weather: &Weather) {
         3 if random.permille(weather.kills) => {
             let hosts: Vec<_> = world.hosts.borrow().clone();
             if let Some(host) = hosts.first() {
-                if random.permille(500) { world.kill(host) } else { world.shut_down(host) }
+                if random.permille(500) {
+                    world.kill(host)
+                } else {
+                    world.shut_down(host)
+                }
+                harm_disk(world, &host.name);
             }
         }
         4 => world.start_missing(random.pick(names)),
+        6 if random.permille(50) => wear(world),
         // A second process under a name that is in use: the older one is a zombie from now on.
         5 if random.permille(weather.kills) => drop(world.start(random.pick(names))),
         _ => {
@@ -118,6 +124,46 @@ fn step(world: &World, names: &[&str], weather: &Weather) {
             if !hosts.is_empty() {
                 let host = random.pick(&hosts);
                 world.turn(&host);
+            }
+        }
+    }
+}
+
+/// What may happen to the disk of a process that has just ended: it is lost, or its last writes are.
+fn harm_disk(world: &World, name: &str) {
+    let (disk, random) = (world.disk(name), &world.random);
+    if world.hosts.borrow().iter().any(|host| host.name == name) {
+        // It was a zombie; the disk is its successor's.
+        return;
+    }
+    match random.below(4) {
+        0 => disk.lose_disk(),
+        1 => {
+            for task in disk.tasks() {
+                disk.lose_last(task, 3);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A local store fails, or topics are compacted: changelogs and classes at any time, items when all are handled, because the
+/// check expects an output of each.
+fn wear(world: &World) {
+    let random = &world.random;
+    if random.permille(300) {
+        let hosts: Vec<_> = world.hosts.borrow().iter().map(|host| host.name.clone()).collect();
+        if !hosts.is_empty() {
+            let failure =
+                random.pick(&[ApplyFailure::NotWritten, ApplyFailure::Written, ApplyFailure::DiskFull]);
+            world.disk(&random.pick(&hosts)).fail_next_apply(failure);
+        }
+    }
+    for topic in [CHANGELOG, "classes", "items"] {
+        for place in world.cluster.partitions(&topic.into()) {
+            let committed = world.cluster.committed(GROUP, &place).map(|committed| committed.position);
+            if random.permille(500) && (topic != "items" || committed == Some(world.cluster.ends(&place).1)) {
+                world.cluster.compact(&place);
             }
         }
     }

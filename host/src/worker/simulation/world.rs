@@ -268,9 +268,8 @@ impl World {
     pub(super) fn read_classes(&self, host: &Host) {
         let place = TopicPartition::new(&"classes".into(), Partition(0));
         let mut view = host.view.write().unwrap();
-        for stored in
-            self.cluster.stored(&place).into_iter().skip(usize::try_from(host.read.get().0).unwrap())
-        {
+        let from = host.read.get();
+        for stored in self.cluster.stored(&place).into_iter().filter(|stored| stored.offset >= from) {
             if let (true, Content::Record { key, value, .. }) = (stored.is_visible(), &stored.content) {
                 let mut chunk = Chunk::new();
                 let no_headers: [Header<'_>; 0] = [];
@@ -301,6 +300,16 @@ impl World {
         let offset = self.cluster.append(place, content).unwrap();
         self.keys.borrow_mut().insert((place.clone(), offset), key);
         self.produced.borrow_mut().insert((place.clone(), offset), (kind, number));
+        offset
+    }
+
+    /// Produces an item with this key, that readers see at once.
+    pub(super) fn produce_of(&self, place: &TopicPartition, key: u64, class: u64) -> Offset {
+        let (content, number) = self.item(place, Kind::Plain, key, class);
+        let name = key_of(&content);
+        let offset = self.cluster.append(place, content).unwrap();
+        self.keys.borrow_mut().insert((place.clone(), offset), name);
+        self.produced.borrow_mut().insert((place.clone(), offset), (Kind::Plain, number));
         offset
     }
 
@@ -338,6 +347,14 @@ impl World {
         let value = if is_bad { format!("bad{number}") } else { number.to_string() };
         let offset = self.cluster.append(&place, record(&key, &value, self.clock.now())).unwrap();
         self.classes.borrow_mut().push((key, value, offset));
+    }
+
+    /// Deletes a class.
+    pub(super) fn delete_class(&self, class: u64) {
+        let place = TopicPartition::new(&"classes".into(), Partition(0));
+        let key = Some(format!("c{class}").into_bytes());
+        let (value, headers, timestamp) = (None, Vec::new(), self.clock.now());
+        self.cluster.append(&place, Content::Record { key, value, headers, timestamp }).unwrap();
     }
 
     pub(super) fn sources(&self) -> Vec<TopicPartition> {
