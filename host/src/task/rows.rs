@@ -1,12 +1,13 @@
 //! The rows of tables that a call's records make, with their terms.
 
 use crate::event;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::io::{CallError, Instance, Terms};
 use crate::record::{Chunk, RecordRef};
 use crate::task::Surroundings;
 use crate::task::Task;
-use crate::task::run::Run;
+use crate::task::run::{Condemned, Run};
+use crate::task::state::key::ROW_KEY_MAX;
 
 /// An instance for index functions: the task's own, or a new one when the last call of one failed.
 pub(crate) struct Indexer<'a, 'b> {
@@ -127,6 +128,24 @@ impl Task {
             self.state.set_row(table, run.partition, record, terms)
         });
         Ok(())
+    }
+
+    /// Records that can be no rows, because their keys are too long for any store.
+    pub(super) fn condemn_long_keys(&self, run: &mut Run) {
+        if self.state.layout().table(run.source).is_none() {
+            return;
+        }
+        let is_long = |record: &RecordRef<'_>| record.key().is_some_and(|key| key.len() > ROW_KEY_MAX);
+        let long: Vec<u32> = (0..)
+            .zip(run.records.iter())
+            .filter(|(_, record)| is_long(record))
+            .map(|(index, _)| index)
+            .collect();
+        for index in long {
+            let code = Code::RecordRefused.as_str().to_owned();
+            let message = format!("its key is longer than {ROW_KEY_MAX} bytes, the most that a row may have");
+            run.condemn(Condemned { index, code, message });
+        }
     }
 
     /// The row that the key of each record had before it, for a source that wants to know.

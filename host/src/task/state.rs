@@ -11,7 +11,7 @@ mod bytes;
 pub(crate) mod checkpoint;
 mod index;
 pub(crate) mod job;
-mod key;
+pub(crate) mod key;
 pub(crate) mod layout;
 mod lent;
 mod overlay;
@@ -27,7 +27,7 @@ pub use position::{PositionRecord, Positions, says_state};
 
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
-use crate::io::{StoreEngine, Write};
+use crate::io::{StoreEngine, StoreRange, Visit, Write};
 use crate::record::{Chunk, RecordRef};
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::job::JobRow;
@@ -307,21 +307,13 @@ impl TaskState {
     }
 
     /// Shows what lies below a prefix, as the transaction and the call have it; keys without the prefix.
-    fn each_below(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Fault> {
+    fn each_below(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
         let end = key::behind(prefix);
         let range = (Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         self.scan_local(range, &mut |key, value| visit(key.get(prefix.len()..).unwrap_or_default(), value))
     }
 
-    fn scan_local(
-        &self,
-        range: (Bound<&[u8]>, Bound<&[u8]>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Fault> {
+    fn scan_local(&self, range: StoreRange<'_>, visit: &mut Visit<'_>) -> Result<(), Fault> {
         overlay::scan(self.engine.as_deref(), [&self.transaction, &self.call], range, visit)
     }
 
@@ -344,6 +336,10 @@ fn write_row(
     row: Option<Vec<u8>>,
     terms: &[Vec<&[u8]>],
 ) {
+    if key.len() > key::ROW_KEY_MAX {
+        // Its record is dead-lettered.
+        return;
+    }
     let row = row.map(|mut row| {
         row::append_terms(&mut row, terms.iter().map(|terms| terms.iter().copied()));
         row

@@ -69,6 +69,7 @@ impl Task {
             let run = run.or_else(|| self.broadcast.next(around.views, bounds));
             let mut run = run.ok_or(Nothing::Empty)?;
             self.culprits.mark(&mut run);
+            self.condemn_long_keys(&mut run);
             self.runs.push_back(run);
             if self.wants_quiet() {
                 return Err(Nothing::Quiet);

@@ -11,6 +11,12 @@ use crate::task::state::{TaskState, row};
 /// Rows are read in one go from the first to the last that is wanted while at most this many come for each that is.
 const DENSE: usize = 8;
 
+/// Keys of rows, and the last of them if there are more.
+type Keys = (Vec<Vec<u8>>, Option<Vec<u8>>);
+
+/// Is shown the local value of each key that was asked for; none for a row that is gone.
+type VisitWanted<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> ControlFlow<()> + 'a;
+
 impl TaskState {
     /// The rows behind `after` that have a term.
     pub(super) fn index_page(
@@ -80,12 +86,7 @@ impl TaskState {
     }
 
     /// The keys of a page of entries, and the last of them if there are more.
-    fn entry_keys(
-        &self,
-        entries: &[u8],
-        after: Option<&[u8]>,
-        limit: usize,
-    ) -> Result<(Vec<Vec<u8>>, Option<Vec<u8>>), StateError> {
+    fn entry_keys(&self, entries: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Keys, StateError> {
         let mut keys: Vec<Vec<u8>> = Vec::with_capacity(limit.min(1_000));
         let mut next = None;
         self.each_entry(entries, after, &mut |key| {
@@ -120,7 +121,7 @@ impl TaskState {
         &self,
         store: &Store,
         keys: &[Vec<u8>],
-        visit: &mut dyn FnMut(&[u8], Option<&[u8]>) -> ControlFlow<()>,
+        visit: &mut VisitWanted<'_>,
     ) -> Result<(), StateError> {
         let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
         let (first, last) = (key::below(&store.prefix, first), key::below(&store.prefix, last));

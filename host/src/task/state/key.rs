@@ -17,6 +17,9 @@ pub(crate) const POSITION: &[u8] = &[0x00];
 /// The key of the checkpoint.
 pub(crate) const CHECKPOINT: &[u8] = &[0xff];
 
+/// The longest key that a row may have, in bytes: with a prefix and a term in front of it, local stores still take it.
+pub(crate) const ROW_KEY_MAX: usize = 32 << 10;
+
 /// The first byte of keys, for what has names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {

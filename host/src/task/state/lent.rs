@@ -144,6 +144,10 @@ impl TaskState {
                 format!("`{}` is a table and cannot be written: it is what its topic says", store.name);
             return Err(StateError::Refused(message));
         }
+        if key.len() > key::ROW_KEY_MAX {
+            let (len, most) = (key.len(), key::ROW_KEY_MAX);
+            return Err(StateError::Refused(format!("a key of {len} bytes, and {most} are the most")));
+        }
         let own = key::below(&store.prefix, key);
         let without_terms = || std::iter::repeat_n(std::iter::empty(), store.indexes.len());
         let value = value.map(|value| {

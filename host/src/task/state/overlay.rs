@@ -1,10 +1,10 @@
 //! Uncommitted writes: of the open transaction, and of the call that is under way.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::ControlFlow;
 
 use crate::fault::Fault;
-use crate::io::{StoreEngine, Write};
+use crate::io::{StoreEngine, StoreRange, Visit, Write, is_empty_range};
 
 /// Writes by key; none removes the key.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +12,6 @@ pub(crate) struct Overlay {
     writes: BTreeMap<Box<[u8]>, Option<Box<[u8]>>>,
     size_bytes: usize,
 }
-
-type Range<'a> = (Bound<&'a [u8]>, Bound<&'a [u8]>);
 
 impl Overlay {
     /// The write of a key, if there is one.
@@ -53,14 +51,9 @@ impl Overlay {
         self.writes.iter().map(|(key, value)| (&**key, value.as_deref()))
     }
 
-    fn range<'s>(&'s self, range: Range<'_>) -> impl Iterator<Item = Write<'s>> + use<'s> {
+    fn range<'s>(&'s self, range: StoreRange<'_>) -> impl Iterator<Item = Write<'s>> + use<'s> {
         // An empty range is one that `BTreeMap` may refuse.
-        let is_empty = match range {
-            (Bound::Included(start) | Bound::Excluded(start), Bound::Excluded(end)) => start >= end,
-            (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end)) => start > end,
-            (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
-        };
-        let found = (!is_empty).then(|| self.writes.range::<[u8], _>(range));
+        let found = (!is_empty_range(range)).then(|| self.writes.range::<[u8], _>(range));
         found.into_iter().flatten().map(|(key, value)| (&**key, value.as_deref()))
     }
 }
@@ -70,8 +63,8 @@ impl Overlay {
 pub(crate) fn scan(
     engine: Option<&dyn StoreEngine>,
     [transaction, call]: [&Overlay; 2],
-    range: Range<'_>,
-    visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    range: StoreRange<'_>,
+    visit: &mut Visit<'_>,
 ) -> Result<(), Fault> {
     let mut writes = merged(transaction.range(range), call.range(range)).peekable();
     let mut is_over = false;
@@ -121,6 +114,8 @@ fn merged<'a>(
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+
+    use std::ops::Bound;
 
     use super::*;
     use crate::io::Stores;

@@ -119,7 +119,7 @@ fn gives_a_job_up_whose_steps_do_nothing_for_ever() {
     (0..200).for_each(|_| drop(bench.turn()));
 
     let JobState::Failed { code, .. } = states(&bench)[0].1.clone() else { panic!("{:?}", states(&bench)) };
-    assert_eq!(code, "job_stuck");
+    assert_eq!(code, Code::JobStuck.as_str());
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn keeps_a_job_of_a_kind_that_the_plugin_has_no_more_and_says_so() {
     (0..3).for_each(|_| drop(bench.turn()));
 
     let JobState::Failed { code, .. } = states(&bench)[0].1.clone() else { panic!("{:?}", states(&bench)) };
-    assert_eq!(code, "job_unknown");
+    assert_eq!(code, Code::JobUnknown.as_str());
 }
 
 #[test]

@@ -188,3 +188,17 @@ fn drops_a_copy_whose_changelog_was_cut_or_made_anew() {
 
     assert!(matches!(ended, Err(Setback::Unfit(_))));
 }
+
+#[test]
+fn dead_letters_a_record_whose_key_no_store_takes() {
+    let mut bench = bench();
+    let mut records = Chunk::new();
+    let key = vec![b'k'; 40_000];
+    records.push(Some(&key), Some(b"a"), [], (Timestamp(0), Offset(0)));
+    bench.task.records(&place("items"), records);
+
+    let out = bench.drain();
+
+    assert_eq!(out[0].header("gristmill-error-code"), "record_refused");
+    bench.commit();
+}
