@@ -73,7 +73,7 @@ pub enum TransactionError {
 ///
 /// The order of calls is `begin`, `send`..., `flush`, `send_offsets`, `commit`; `abort` at any time after `begin`.
 pub trait Sink {
-    /// What [`Source::membership`] gives.
+    /// What [`Source::membership`](crate::io::Source::membership) gives.
     type Membership;
 
     /// Opens a transaction.

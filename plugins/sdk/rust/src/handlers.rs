@@ -13,7 +13,7 @@ use crate::Step;
 use crate::Terms;
 
 /// A plugin whose handlers are listed: what [`export!`](crate::export) and
-/// [`handlers!`](crate::handlers) make of it.
+/// [`handlers!`](macro@crate::handlers) make of it.
 pub trait Exported: Plugin {
     #[doc(hidden)]
     const HANDLERS: Handlers<Self>;
