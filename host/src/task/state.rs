@@ -223,9 +223,7 @@ impl TaskState {
         record: &RecordRef<'_>,
         terms: &[Vec<&[u8]>],
     ) {
-        let Some(key) = record.key() else { return };
-        let value = record.value().map(|_| row::of_record(partition, record));
-        write_row(&mut self.call, (&self.layout, table), key, value, terms);
+        write_record(&mut self.call, (&self.layout, table), (partition, record), terms);
     }
 
     /// The value of a row of a table, as the call has it.
@@ -327,6 +325,18 @@ impl TaskState {
     }
 }
 
+/// Writes the row of a record of a table; a tombstone removes it.
+fn write_record(
+    writes: &mut Overlay,
+    table: (&Layout, &Store),
+    (partition, record): (Partition, &RecordRef<'_>),
+    terms: &[Vec<&[u8]>],
+) {
+    let Some(key) = record.key() else { return };
+    let row = record.value().map(|_| row::of_record(partition, record));
+    write_row(writes, table, key, row, terms);
+}
+
 /// Writes a row with its terms, and an entry for each of them. Entries of terms that the row had before stay: whoever scans an
 /// index leaves them out, and that is cheaper than to read each row before it is written.
 fn write_row(
@@ -404,9 +414,7 @@ impl Restoring {
         record: &RecordRef<'_>,
         terms: &[Vec<&[u8]>],
     ) {
-        let Some(key) = record.key() else { return };
-        let value = record.value().map(|_| row::of_record(partition, record));
-        write_row(&mut self.writes, (&self.layout, table), key, value, terms);
+        write_record(&mut self.writes, (&self.layout, table), (partition, record), terms);
     }
 
     /// The value that a row of a changelog has for a plugin's index function.
