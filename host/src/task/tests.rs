@@ -19,6 +19,7 @@ use crate::event::registry;
 use crate::fault::Code;
 use crate::id::{Partition, SourceIndex};
 use crate::io::{Batch, CallError, Outcome, Rejection, State, StoreIndex};
+use crate::task::spec::Place;
 use crate::task::tests::fixture::{Bench, Out, chunk, output, place, spec};
 
 const BATCH: BatchBounds = BatchBounds { records: 4, bytes: 1_000 };
