@@ -8,14 +8,18 @@
 //! | invariant | function |
 //! |---|---|
 //! | I1 committed outputs are the model's: none lost, none doubled, none wrong | [`exactly_once()`] |
+//! | I1, I2 while classes change: an item is sent again only when its times have changed | [`once_for_each_change`] |
 //! | I2 outputs of a key come in source order | [`source_order`] |
 //! | I3 the last output of a key is the join of the last item with the last classes | [`convergence()`] |
+//! | I4 no class of an item goes back to a state that it had before | [`versions_never_go_back`] |
+//! | I5 nobody but the test has written to the items | [`source_untouched`] |
 //! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity()`] |
 //! | I9 no hanging transaction | [`nothing_hangs`] |
 //! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation()`] |
 //! | I16 the faults were really hit | [`faults_hit`] |
 
 mod atomicity;
+mod changes;
 mod conservation;
 mod convergence;
 mod exactly_once;
@@ -30,6 +34,7 @@ mod stable;
 mod testing;
 
 pub use atomicity::atomicity;
+pub use changes::{once_for_each_change, source_untouched, versions_never_go_back};
 pub use conservation::conservation;
 pub use convergence::convergence;
 pub use exactly_once::exactly_once;
@@ -46,6 +51,20 @@ pub fn at_rest(seen: &Observation, model: &Model) -> Vec<Report> {
         exactly_once(seen, model),
         source_order(seen, model),
         convergence(seen, model),
+        atomicity(seen, model),
+        nothing_hangs(seen),
+        conservation(seen, model),
+    ]
+}
+
+/// The invariants that concern a delivery-time pipeline whose classes have changed; its input is consumed, and it has
+/// followed the last change. `sent` is the number of records that the test has sent to the items.
+pub fn after_changes(seen: &Observation, model: &Model, sent: usize) -> Vec<Report> {
+    vec![
+        once_for_each_change(seen, model),
+        convergence(seen, model),
+        versions_never_go_back(seen, model),
+        source_untouched(seen, sent),
         atomicity(seen, model),
         nothing_hangs(seen),
         conservation(seen, model),

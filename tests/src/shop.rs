@@ -102,6 +102,16 @@ impl Shop {
         format!("{}.delivery-time", self.app)
     }
 
+    /// The topic of the state.
+    pub fn changelog(&self) -> String {
+        format!("{}.delivery-time.changelog", self.app)
+    }
+
+    /// The directory where a host process of that instance name keeps its state.
+    pub fn state_dir(&self, instance: &str) -> PathBuf {
+        self.dir.join(instance)
+    }
+
     /// The topic of the dead letters.
     pub fn dead_letters(&self) -> String {
         format!("{}.delivery-time.dead-letters", self.app)
@@ -115,7 +125,7 @@ impl Shop {
         let plugin = host::plugin("plugins/delivery-time")?;
         let (app, brokers, plugin) = (&self.app, self.client.bootstrap(), plugin.display());
         let (items, classes, enriched) = (&self.items, &self.classes, &self.enriched);
-        let state = self.dir.join(instance);
+        let state = self.state_dir(instance);
         let mut text = format!(
             "[app]\nid = \"{app}\"\ninstance = \"{instance}\"\nstate_dir = \"{}\"\n\n[kafka]\nbrokers = \"{brokers}\"\n",
             state.display()

@@ -4,6 +4,7 @@ mod broker {
     mod adapters;
     mod conformance;
     mod crashes;
+    mod fanout;
     mod foreign;
     mod hostile;
     mod malformed;

@@ -10,7 +10,7 @@ const MINIMUM: &str = "minimumDeliveryTime";
 const MAXIMUM: &str = "maximumDeliveryTime";
 
 /// Times of a class, or of an item, none while unknown.
-type Times = Option<(u64, u64)>;
+pub(super) type Times = Option<(u64, u64)>;
 
 /// Which items are passed on.
 #[derive(Clone, Debug)]
@@ -69,18 +69,20 @@ impl Model {
     /// What should come of an item, as the classes were when it was processed.
     pub fn expected(&self, item: &Record) -> Expected {
         self.with(item, |class| {
-            let history = self.history.get(class).map(Vec::as_slice).unwrap_or_default();
-            if self.moving {
-                std::iter::once(None).chain(history.iter().copied()).collect()
-            } else {
-                vec![history.last().copied().flatten()]
-            }
+            let states = self.states(class);
+            if self.moving { states.collect() } else { vec![states.last().flatten()] }
         })
     }
 
     /// What should come of an item as the classes are now.
     pub fn now(&self, item: &Record) -> Expected {
-        self.with(item, |class| vec![self.history.get(class).and_then(|h| h.last()).copied().flatten()])
+        self.with(item, |class| vec![self.states(class).last().flatten()])
+    }
+
+    /// All that a class has ever been, in order, from before its first record on.
+    pub(super) fn states(&self, class: &str) -> impl Iterator<Item = Times> {
+        let history = self.history.get(class).map(Vec::as_slice).unwrap_or_default();
+        std::iter::once(None).chain(history.iter().copied())
     }
 
     fn with(&self, item: &Record, states: impl Fn(&str) -> Vec<Times>) -> Expected {
@@ -137,6 +139,14 @@ fn enriched(item: &Map<String, Value>, times: Times) -> String {
     item.insert(MINIMUM.into(), times.map_or(Value::Null, |(minimum, _)| minimum.into()));
     item.insert(MAXIMUM.into(), times.map_or(Value::Null, |(_, maximum)| maximum.into()));
     Value::Object(item).to_string()
+}
+
+/// The classes of an output and the times that it shows, none for what is no item.
+pub(super) fn shown(output: &Record, model: &Model) -> Option<(Vec<String>, Times)> {
+    let document: Value = serde_json::from_slice(output.value.as_deref()?).ok()?;
+    let classes = names(document.pointer(&model.pointer))?.into_iter().map(str::to_owned).collect();
+    let number = |member: &str| document.get(member).and_then(Value::as_u64);
+    Some((classes, number(MINIMUM).zip(number(MAXIMUM))))
 }
 
 /// A record's value as serde_json prints it; other bytes as they are; a tombstone as `null`.

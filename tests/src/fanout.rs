@@ -1,0 +1,68 @@
+//! Class changes that reach every item of the class: the scenario that holds on each kind of broker.
+
+use anyhow::{Result, ensure};
+
+use crate::checker;
+use crate::client::Client;
+use crate::fold::Fold;
+use crate::logistics::{BULKY, Catalogue, FAST, Logistics};
+use crate::shop::Shop;
+use crate::wait;
+
+/// Insert, update, deletion of a class, the same again, and three quick changes while items flow. Each step has a number of
+/// outputs that is known beforehand: an item whose times do not change is not sent again.
+///
+/// # Errors
+/// When a promise is not kept.
+pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Result<()> {
+    let shop = Shop::new(client, partitions)?;
+    shop.prepare()?;
+    let (mut logistics, mut catalogue) = (Logistics::new(&shop)?, Catalogue::new(&shop, size)?);
+    let (deleted, both) = (size / 200, catalogue.both());
+    let bulky = catalogue.bulky() - deleted;
+    let mut host = shop.start("a")?;
+    let mut fold = Fold::new(&shop)?;
+    logistics.set(FAST, 2)?;
+    catalogue.send_all()?;
+    catalogue.delete(deleted)?;
+    let mut before = fold.await_converged(&mut [("a", &mut host)])?;
+    // What of this comes from an item that was there before the class is for the class's walk to say.
+    ensure!(before >= size + deleted, "{before} outputs");
+
+    let mut expect = |what: &str, outputs: usize, fold: &mut Fold<'_>| -> Result<()> {
+        let now = fold.await_converged(&mut [("a", &mut host)])?;
+        ensure!(now - before == outputs, "{what}: {} outputs instead of {outputs}", now - before);
+        before = now;
+        Ok(())
+    };
+    logistics.set(BULKY, 5)?;
+    expect("an unknown class comes", bulky - both, &mut fold)?;
+    logistics.set(BULKY, 6)?;
+    expect("a class is updated", bulky - both, &mut fold)?;
+    logistics.repeat(BULKY, 6)?;
+    // Converged as it is: the next change is behind it in the same partition.
+    logistics.set(FAST, 3)?;
+    expect("a class comes again as it is, and the better one of two is updated", both, &mut fold)?;
+    logistics.set(BULKY, 1)?;
+    expect("the other one becomes the better of two", bulky, &mut fold)?;
+    logistics.delete(BULKY)?;
+    expect("a class is deleted", bulky, &mut fold)?;
+
+    for (n, minimum) in [4, 7, 3].into_iter().enumerate() {
+        logistics.set(BULKY, minimum)?;
+        catalogue.update(size / 100 * (n + 1))?;
+    }
+    let now = fold.await_converged(&mut [("a", &mut host)])?;
+    let made = now - before;
+    let updates = size / 100 * 6;
+    ensure!(
+        (bulky - both + updates / 2..=3 * (bulky + deleted) + updates).contains(&made),
+        "three quick changes and {updates} updates made {made} outputs"
+    );
+
+    let status = host.terminate(wait::PATIENCE)?;
+    ensure!(status.success(), "it ended with {status}; its log:\n{}", host.tail());
+    shop.await_stable()?;
+    let seen = shop.observe()?;
+    checker::all_hold(&checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent()))
+}

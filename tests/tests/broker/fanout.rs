@@ -1,0 +1,298 @@
+//! Class changes that reach every item of the class, on bad days too.
+
+use std::fs;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use gristmill_tests::checker::{self, Fault};
+use gristmill_tests::client::{self, Client};
+use gristmill_tests::cluster::{Apache, Cluster};
+use gristmill_tests::fanout;
+use gristmill_tests::fold::Fold;
+use gristmill_tests::host;
+use gristmill_tests::logistics::{BULKY, Catalogue, FAST, Logistics};
+use gristmill_tests::process::Process;
+use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::wait::{self, Seen};
+use gristmill_tests::workload;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rdkafka::consumer::{CommitMode, Consumer};
+
+const ITEMS: usize = 20_000;
+const ITEMS_OF_SLOW_WALKS: usize = 10_000;
+const PARTITIONS: i32 = 4;
+const KILLS: usize = 5;
+
+/// A fan-out over all items lasts for seconds: long enough for a fault to meet it.
+const SLOW: &str = "jobs.step = 100\njobs.rate = 250";
+
+#[test]
+fn follows_class_changes() -> Result<()> {
+    let _alone = shop::alone();
+    fanout::follows_class_changes(Apache::shared()?.client(), PARTITIONS, ITEMS)
+}
+
+/// P2, P3 and P9: a walk goes on where it was.
+#[test]
+fn goes_on_with_a_fan_out_when_it_is_killed_in_the_middle() -> Result<()> {
+    let _alone = shop::alone();
+    let mut random = ChaCha8Rng::seed_from_u64(workload::seed());
+    let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?.with_settings(SLOW);
+    let (mut logistics, mut catalogue) = stocked(&shop, ITEMS_OF_SLOW_WALKS)?;
+    let mut fold = Fold::new(&shop)?;
+    let mut host = shop.start("a")?;
+    let before = fold.await_converged(&mut [("a", &mut host)])?;
+    let walk = catalogue.bulky() - catalogue.both();
+    let mut kills = 0;
+
+    logistics.set(BULKY, 5)?;
+    for n in 0..KILLS {
+        let slot = walk / (KILLS + 2);
+        let instant = before + slot * n + random.random_range(1..slot);
+        fold.await_count(instant, &mut [&mut host])?;
+        host.kill()?;
+        // Nothing else writes: all that has come is the walk's.
+        ensure!(fold.count()? < before + walk, "the walk was over when the host was killed");
+        kills += 1;
+        host = shop.start("a")?;
+    }
+    let after = fold.await_converged(&mut [("a", &mut host)])?;
+    ensure!(after == before + walk, "{} outputs instead of {walk}", after - before);
+
+    // A newer change of the class supersedes a walk that was killed, while items flow.
+    logistics.set(BULKY, 6)?;
+    fold.await_count(after + walk / 4, &mut [&mut host])?;
+    host.kill()?;
+    kills += 1;
+    logistics.set(BULKY, 1)?;
+    catalogue.update(500)?;
+    host = shop.start("a")?;
+    fold.await_count(after + walk / 2, &mut [&mut host])?;
+    host.kill()?;
+    kills += 1;
+    host = shop.start("a")?;
+    fold.await_converged(&mut [("a", &mut host)])?;
+
+    shop.await_stable()?;
+    let seen = shop.observe()?;
+    let mut reports = checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent());
+    reports.push(checker::faults_hit(&[Fault { name: "kills", seen: kills, wanted: KILLS + 2 }]));
+    checker::all_hold(&reports)?;
+    // What the kills have cost: a transaction each, and not the walk.
+    let aborted = seen.enriched.aborted();
+    ensure!(aborted < kills * walk / 5, "{aborted} records were sent in vain by {kills} kills");
+    Ok(())
+}
+
+/// P2, P3 and P8: state moves through the changelog.
+#[test]
+fn moves_a_fan_out_from_host_to_host() -> Result<()> {
+    let _alone = shop::alone();
+    let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?.with_settings(SLOW);
+    let (mut logistics, mut catalogue) = stocked(&shop, ITEMS_OF_SLOW_WALKS)?;
+    let mut fold = Fold::new(&shop)?;
+    let mut first = shop.start("a")?;
+    let before = fold.await_converged(&mut [("a", &mut first)])?;
+    let walk = catalogue.bulky() - catalogue.both();
+
+    logistics.set(BULKY, 5)?;
+    fold.await_count(before + walk / 8, &mut [&mut first])?;
+    let mut second = shop.start("b")?;
+    second.await_output("state is up to date")?;
+    let joined = fold.count()? - before;
+    ensure!(joined < walk, "the walk was over when the second host joined");
+    fold.await_count(before + (joined + walk) / 2, &mut [&mut first, &mut second])?;
+    first.kill()?;
+    let killed = fold.count()? - before;
+    ensure!(killed < walk, "the walk was over when the first host was killed");
+    catalogue.update(500)?;
+    fold.await_converged(&mut [("b", &mut second)])?;
+    let restored = restored(&second)?;
+
+    // It comes back without its disk, and takes its part of the next walk.
+    fs::remove_dir_all(shop.state_dir("a")).context("the first host has no state directory")?;
+    let mut third = shop.start("a")?;
+    let lines = "state is up to date";
+    let known = third.output()?.matches(lines).count();
+    logistics.set(BULKY, 1)?;
+    wait::until("the host without a disk to restore its state", || {
+        let now = third.output()?.matches(lines).count();
+        Ok(if now > known { Seen::Yes(()) } else { Seen::NotYet(third.tail()) })
+    })?;
+    fold.await_converged(&mut [("a", &mut third), ("b", &mut second)])?;
+
+    shop.await_stable()?;
+    let seen = shop.observe()?;
+    let mut reports = checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent());
+    reports.push(checker::faults_hit(&[Fault {
+        name: "records that a host has restored from another one's work",
+        seen: restored,
+        wanted: ITEMS_OF_SLOW_WALKS,
+    }]));
+    checker::all_hold(&reports)
+}
+
+#[test]
+fn stops_a_task_whose_changelog_was_made_anew() -> Result<()> {
+    let _alone = shop::alone();
+    let (shop, sent) = stopped()?;
+    let deleted = client::block_on(
+        shop.client.admin()?.delete_topics(&[shop.changelog().as_str()], &client::options()),
+    )?;
+    ensure!(deleted.iter().all(Result::is_ok), "the changelog is not deleted: {deleted:?}");
+    wait::until_equal("the end of the changelog", &Vec::<String>::new(), || {
+        shop.client.topics(&shop.changelog())
+    })?;
+    shop.prepare()?;
+    let before = Fold::new(&shop)?.await_count(sent, &mut [])?;
+
+    let mut host = shop.start("a")?;
+
+    host.await_output("state_lost")?;
+    ensure!(host.ended()?.is_none(), "the host ended:\n{}", host.tail());
+    Catalogue::new(&shop, 100)?.send_all()?;
+    let status = host.terminate(wait::PATIENCE)?;
+    ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
+    ensure!(Fold::new(&shop)?.await_count(before, &mut [])? == before, "the stopped tasks went on");
+    Ok(())
+}
+
+#[test]
+fn drops_local_state_that_is_of_another_application() -> Result<()> {
+    let _alone = shop::alone();
+    let (shop, sent) = stopped()?;
+    let mut changed = 0;
+    for file in identities(&shop)? {
+        let text = fs::read_to_string(&file)?;
+        let other = text.replace(&format!("app = \"{}\"", shop.app), "app = \"other\"");
+        ensure!(other != text, "no application in:\n{text}");
+        fs::write(&file, other)?;
+        changed += 1;
+    }
+    ensure!(changed == PARTITIONS, "{changed} local stores");
+
+    let mut host = shop.start("a")?;
+
+    goes_on(&shop, sent, &mut host)?;
+    let log = host.output()?;
+    let dropped = log.lines().filter(|line| line.contains("dropped a local store"));
+    let named = dropped.filter(|line| line.contains("it belongs to application `other`")).count();
+    ensure!(i32::try_from(named)? == PARTITIONS, "{named} stores were dropped:\n{log}");
+    ensure!(restored(&host)? > 0, "nothing was restored:\n{log}");
+    Ok(())
+}
+
+#[test]
+fn goes_on_from_its_state_when_the_offsets_of_the_group_are_gone() -> Result<()> {
+    let _alone = shop::alone();
+    let (shop, sent) = stopped()?;
+    let group = shop.group();
+    let deleted =
+        client::block_on(shop.client.admin()?.delete_groups(&[group.as_str()], &client::options()))?;
+    ensure!(deleted.iter().all(Result::is_ok), "the group is not deleted: {deleted:?}");
+    let left = shop.client.committed(&group, &shop.items)?;
+    ensure!(left.is_empty(), "the group still has {left:?}");
+
+    let mut host = shop.start("a")?;
+
+    goes_on(&shop, sent, &mut host)
+}
+
+#[test]
+fn stops_when_the_offsets_of_the_group_are_set_elsewhere() -> Result<()> {
+    let _alone = shop::alone();
+    let (shop, sent) = stopped()?;
+    let offsets = shop.client.committed(&shop.group(), &shop.items)?;
+    for (partition, offset) in &offsets {
+        set_offset(&shop, *partition, offset - 1)?;
+    }
+
+    let mut host = shop.start("a")?;
+
+    host.await_output("positions_disagree")?;
+    ensure!(host.ended()?.is_none(), "the host ended:\n{}", host.tail());
+    drop(host);
+    let mut set_back = 0;
+    for (partition, offset) in offsets {
+        // The host's session may still last.
+        wait::until("the group to be empty", || {
+            Ok(match set_offset(&shop, partition, offset) {
+                Ok(()) => Seen::Yes(()),
+                Err(error) => Seen::NotYet(format!("{error:#}")),
+            })
+        })?;
+        set_back += 1;
+    }
+    ensure!(set_back == PARTITIONS, "{set_back} partitions");
+    let mut host = shop.start("a")?;
+    goes_on(&shop, sent, &mut host)
+}
+
+/// Fills a shop with items, and with one of the two classes that will change.
+fn stocked(shop: &Shop, size: usize) -> Result<(Logistics<'_>, Catalogue<'_>)> {
+    shop.prepare()?;
+    let (mut logistics, mut catalogue) = (Logistics::new(shop)?, Catalogue::new(shop, size)?);
+    logistics.set(FAST, 2)?;
+    catalogue.send_all()?;
+    Ok((logistics, catalogue))
+}
+
+/// A shop whose host has worked and has left its group. Gives the number of items that were sent, too.
+fn stopped() -> Result<(Shop, usize)> {
+    let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?;
+    let sent = {
+        let (mut logistics, catalogue) = stocked(&shop, 400)?;
+        logistics.set(BULKY, 5)?;
+        let mut host = host::run_with(&shop.pipeline("a")?, &["--leave"])?;
+        Fold::new(&shop)?.await_converged(&mut [("a", &mut host)])?;
+        let status = host.terminate(wait::PATIENCE)?;
+        ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
+        catalogue.sent()
+    };
+    Ok((shop, sent))
+}
+
+/// The host takes items and follows a class as if nothing had happened: no item is lost, none comes again.
+fn goes_on(shop: &Shop, sent: usize, host: &mut Process) -> Result<()> {
+    let (mut logistics, mut catalogue) = (Logistics::new(shop)?, Catalogue::new(shop, sent)?);
+    catalogue.send_all()?;
+    let mut fold = Fold::new(shop)?;
+    let before = fold.await_converged(&mut [("a", &mut *host)])?;
+    logistics.delete(BULKY)?;
+    let after = fold.await_converged(&mut [("a", &mut *host)])?;
+    ensure!(after - before == 180, "{} outputs instead of 180", after - before);
+    shop.await_stable()?;
+    let seen = shop.observe()?;
+    checker::all_hold(&checker::after_changes(&seen, &shop.model(&seen).moving(), sent + catalogue.sent()))
+}
+
+/// Records that a host has read to bring its state up to date.
+fn restored(host: &Process) -> Result<usize> {
+    let log = host.output()?;
+    let lines = log.lines().filter(|line| line.contains("state is up to date"));
+    let counts =
+        lines.filter_map(|line| line.split("records=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
+    Ok(counts.sum())
+}
+
+fn identities(shop: &Shop) -> Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![shop.state_dir("a")];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.file_name().is_some_and(|name| name == "identity") {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn set_offset(shop: &Shop, partition: i32, offset: i64) -> Result<()> {
+    let consumer = Client::consumer(&shop.client, &shop.group(), &[])?;
+    let list = client::position(&shop.items, partition, offset)?;
+    consumer.commit(&list, CommitMode::Sync).map_err(|error| anyhow!("cannot set an offset: {error}"))
+}
