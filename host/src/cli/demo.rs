@@ -1,11 +1,16 @@
-//! `gristmill demo`: the whole system on the embedded broker, killed in the middle, and an independent check at the end.
+//! `gristmill demo`: the whole system on the embedded broker, killed in the middle of a fan-out, and an independent check at
+//! the end.
 
 mod child;
 mod corpus;
+mod job;
+mod logistics;
 mod observer;
+mod report;
 mod story;
 mod supplier;
 mod verdict;
+mod watch;
 
 use clap::Args;
 
@@ -13,21 +18,21 @@ use crate::cli::demo::corpus::Corpus;
 use crate::cli::demo::story::Story;
 use crate::fault::{Code, Fault};
 
-/// Shows the whole system: suppliers, classes, a host that is killed in the middle, a check of every record.
+/// Shows the whole system: items flow, a class changes, the host is killed in the middle; then a check of every record.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: nothing; it brings its own broker\n\
-                        Example:  gristmill demo --items 50000 --keep")]
+                        Example:  gristmill demo --items 200000 --keep")]
 pub(super) struct Options {
-    /// How many item updates the suppliers send.
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    /// How many items of one class there are: all of them go out again when it changes.
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
     items: usize,
 
-    /// How many delivery classes there are.
+    /// How many other delivery classes there are.
     #[arg(long, value_name = "N", default_value_t = 50)]
     classes: usize,
 
-    /// Updates a second, all suppliers together.
-    #[arg(long, value_name = "N", default_value_t = 2_000)]
+    /// Item updates a second that the suppliers send all the time.
+    #[arg(long, value_name = "N", default_value_t = 500)]
     rate: u32,
 
     /// The same seed makes the same items.

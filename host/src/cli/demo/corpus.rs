@@ -5,15 +5,24 @@ use serde_json::json;
 /// How many suppliers send at the same time. A SKU belongs to one of them, so that its updates have an order.
 pub(crate) const SUPPLIERS: usize = 4;
 
-/// How many of the classes that items name are never published: their items go out with null times.
+/// The class that most items have.
+pub(crate) const BULKY: &str = "bulky";
+
+/// How many of the classes that items name are not published at first: their items go out with null times.
 const UNKNOWN_CLASSES: usize = 2;
 
-/// Delivery classes and item updates.
+/// How many items there are beside those of the large class.
+const OTHERS: usize = 4_000;
+
+/// Every so often an update is one of an item of the large class.
+const OF_THE_STOCK: usize = 10;
+
+/// Delivery classes and item updates. The first `items` updates bring in the stock: an item of the large class each.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Corpus {
-    /// How many item updates there are.
+    /// How many items of the large class there are.
     pub(crate) items: usize,
-    /// How many classes Logistics publishes.
+    /// How many other classes Logistics publishes.
     pub(crate) classes: usize,
     /// What the generated details depend on.
     pub(crate) seed: u64,
@@ -33,37 +42,45 @@ impl Corpus {
     pub(crate) fn class(&self, number: usize) -> (String, Vec<u8>) {
         let minimum = 1 + self.dice(number, 1) % 9;
         let maximum = minimum + 1 + self.dice(number, 2) % 5;
-        let value = json!({ "minimumTime": minimum, "maximumTime": maximum });
-        (class_name(number), value.to_string().into_bytes())
+        (class_name(number), times(minimum, maximum))
     }
 
-    /// An update by its number. Four of five are the first of their SKU, the rest come again; a few delete their item, a
-    /// few are not JSON at all.
+    /// An update by its number. Of those after the stock, one in ten is of the stock, a few delete their item, a few are not
+    /// JSON at all.
     pub(crate) fn update(&self, number: usize) -> Update {
-        let skus = (self.items * 4 / 5).max(1);
-        let key = format!("SKU-{:07}", number % skus);
+        let sku = self.sku(number);
+        let key = format!("SKU-{sku:07}");
         let value = match number {
+            n if sku < self.items => Some(self.item(n, &key, json!(BULKY))),
             n if n % 997 == 500 => Some(b"<item>an old system's XML</item>".to_vec()),
             n if n % 499 == 250 => None,
-            n => Some(self.item(n, &key)),
+            n => Some(self.item(n, &key, self.classes_of(n))),
         };
         Update { key, value }
     }
 
     /// The supplier that sends an update: all updates of a SKU come from the same one.
     pub(crate) fn supplier(&self, number: usize) -> usize {
-        number % (self.items * 4 / 5).max(1) % SUPPLIERS
+        self.sku(number) % SUPPLIERS
     }
 
-    fn item(&self, number: usize, key: &str) -> Vec<u8> {
+    fn sku(&self, number: usize) -> usize {
+        match number.checked_sub(self.items) {
+            None => number,
+            Some(n) if n % OF_THE_STOCK == 3 => self.dice(number, 9) as usize % self.items,
+            Some(n) => self.items + n % OTHERS,
+        }
+    }
+
+    fn item(&self, number: usize, key: &str, class: serde_json::Value) -> Vec<u8> {
         let item = json!({
             "sku": key,
             "update": number,
             "name": format!("Item {number}"),
             "price": { "amount": self.dice(number, 3) % 100_000, "currency": "EUR" },
-            "deliveryClass": self.classes_of(number),
+            "deliveryClass": class,
             "online": !self.dice(number, 4).is_multiple_of(10),
-            "description": "made of oak, oiled by hand, ".repeat(5),
+            "description": "made of oak, oiled by hand",
         });
         item.to_string().into_bytes()
     }
@@ -72,7 +89,7 @@ impl Corpus {
     fn classes_of(&self, number: usize) -> serde_json::Value {
         let named = self.classes + UNKNOWN_CLASSES;
         let pick = |salt| class_name(self.dice(number, salt) as usize % named);
-        if self.dice(number, 5) % 100 < 3 { json!([pick(6), pick(7), pick(8)]) } else { json!(pick(6)) }
+        if self.dice(number, 5) % 100 < 3 { json!([pick(6), BULKY, pick(7)]) } else { json!(pick(6)) }
     }
 
     /// A number that looks random and depends on nothing but its arguments (the finalizer of splitmix64).
@@ -84,8 +101,14 @@ impl Corpus {
     }
 }
 
-fn class_name(number: usize) -> String {
+/// The name of a class by its number.
+pub(crate) fn class_name(number: usize) -> String {
     format!("class-{number:02}")
+}
+
+/// The record of a class.
+pub(crate) fn times(minimum: u64, maximum: u64) -> Vec<u8> {
+    json!({ "minimumTime": minimum, "maximumTime": maximum }).to_string().into_bytes()
 }
 
 #[cfg(test)]
@@ -93,6 +116,11 @@ mod tests {
     use super::*;
 
     const CORPUS: Corpus = Corpus { items: 5_000, classes: 50, seed: 7 };
+
+    /// The updates after the stock.
+    fn updates() -> impl Iterator<Item = (usize, Update)> {
+        (CORPUS.items..CORPUS.items * 3).map(|number| (number, CORPUS.update(number)))
+    }
 
     #[test]
     fn gives_the_same_update_for_the_same_seed() {
@@ -104,19 +132,30 @@ mod tests {
 
     #[test]
     fn sends_all_updates_of_a_sku_through_one_supplier() {
-        let again = CORPUS.items * 4 / 5;
+        let mut suppliers = std::collections::HashMap::new();
 
-        assert_eq!(CORPUS.update(3).key, CORPUS.update(again + 3).key);
-        assert_eq!(CORPUS.supplier(3), CORPUS.supplier(again + 3));
+        for (number, update) in updates() {
+            let supplier = CORPUS.supplier(number);
+            assert_eq!(*suppliers.entry(update.key).or_insert(supplier), supplier);
+        }
+        assert!(suppliers.len() < CORPUS.items * 2, "no SKU came twice");
     }
 
     #[test]
     fn holds_every_kind_of_update() {
-        let updates: Vec<_> = (0..CORPUS.items).map(|number| CORPUS.update(number)).collect();
+        let updates: Vec<_> = updates().map(|(_, update)| update).collect();
 
         assert!(updates.iter().any(|update| update.value.is_none()));
         assert!(updates.iter().any(|update| update.value.as_deref().is_some_and(|v| v.starts_with(b"<"))));
         let text = |update: &Update| String::from_utf8(update.value.clone().unwrap_or_default()).unwrap();
         assert!(updates.iter().any(|update| text(update).contains("\"deliveryClass\":[")));
+        assert!(updates.iter().any(|update| update.key.as_str() < "SKU-0005000"), "none is of the stock");
+    }
+
+    #[test]
+    fn begins_with_an_item_of_the_large_class_each() {
+        let keys: std::collections::HashSet<_> = (0..CORPUS.items).map(|n| CORPUS.update(n).key).collect();
+
+        assert_eq!(keys.len(), CORPUS.items);
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Observer {
     reader: TopicReader,
     clock: Clock,
     seen: BTreeMap<(TopicPartition, Offset), Seen>,
+    mark: Vec<u8>,
+    marked: usize,
 }
 
 impl Observer {
@@ -33,9 +35,21 @@ impl Observer {
     ///
     /// # Errors
     /// `topic_missing`, `kafka_failed`.
-    pub(super) fn open(kafka: &Kafka, topic: &TopicName, clock: &Clock) -> Result<Self, Fault> {
-        let reader = TopicReader::open(kafka, "gristmill-demo", topic, Isolation::Committed, From::Start)?;
-        Ok(Self { reader, clock: clock.clone(), seen: BTreeMap::new() })
+    pub(super) fn open(kafka: &Kafka, topic: &str, clock: &Clock) -> Result<Self, Fault> {
+        let topic = TopicName::new(topic);
+        let reader = TopicReader::open(kafka, "gristmill-demo", &topic, Isolation::Committed, From::Start)?;
+        let seen = BTreeMap::new();
+        Ok(Self { reader, clock: clock.clone(), seen, mark: b"\0".to_vec(), marked: 0 })
+    }
+
+    /// Counts the records whose values end with `mark`.
+    pub(super) fn count_marked(&mut self, mark: Vec<u8>) {
+        self.mark = mark;
+    }
+
+    /// How many of those were seen since then.
+    pub(super) fn marked(&self) -> usize {
+        self.marked
     }
 
     /// Takes what is there, waiting up to `wait` for it.
@@ -49,6 +63,8 @@ impl Observer {
             if let Input::Records(place, chunk) = input {
                 for record in chunk.iter() {
                     let seen = Seen { record: update(&record), at };
+                    let is_marked = record.value().is_some_and(|value| value.ends_with(&self.mark));
+                    self.marked += usize::from(is_marked);
                     self.seen.insert((place.clone(), record.offset()), seen);
                 }
             }
@@ -57,11 +73,6 @@ impl Observer {
             }
         }
         Ok(())
-    }
-
-    /// Whether it has seen all that was there when it began.
-    pub(super) fn is_done(&self) -> bool {
-        self.reader.has_caught_up()
     }
 
     /// How many records it has seen.

@@ -1,31 +1,31 @@
 //! The demo's story: what happens, in which order, and what is told about it.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::child::Host;
 use super::corpus::{Corpus, SUPPLIERS, Update};
-use super::observer::Observer;
-use super::supplier::{Market, outgoing};
+use super::job::JobProgress;
+use super::logistics::Logistics;
+use super::report::{self, Latencies, Times};
+use super::supplier::Market;
 use super::verdict::{self, Verdict};
+use super::watch::{Watch, say};
 use crate::cli::output;
 use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::kafka::produce::PlainProducer;
 
 /// The pipeline of the demo; `gristmill init --plugin builtin:delivery-time` writes one like it.
 const PIPELINE: &str = r#"[app]
 id = "shop"
 state_dir = "@DIR/state"
+api = "127.0.0.1:0"
 
 [kafka]
 brokers = "@BROKERS"
@@ -35,6 +35,9 @@ plugin = "builtin:delivery-time"
 sources.items = "items"
 sources.classes = "delivery-classes"
 sinks.enriched = "items-enriched"
+
+[transforms.delivery-time.jobs]
+rate = 4000   # records a second of each task, so that one can watch: without it 100,000 items take two seconds
 "#;
 
 /// How many partitions the topics of items have.
@@ -44,11 +47,14 @@ const PARTITIONS: i32 = 4;
 const COMPACTED_LATER: [(&str, &str); 2] =
     [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "3600000")];
 
-/// How long nothing may come out before the demo gives up.
+/// How long the host may take to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often the display moves where it is not a terminal.
-const PLAIN_STEP: usize = 5;
+/// How long updates flow before the large class changes, so that there is something to compare with.
+const BEFORE: Duration = Duration::from_secs(3);
+
+/// How long nothing more may come out at the end: doubled records would come now.
+const QUIET: Duration = Duration::from_secs(3);
 
 /// A running demo.
 pub(super) struct Story {
@@ -59,6 +65,8 @@ pub(super) struct Story {
     kafka: Kafka,
     dir: tempfile::TempDir,
 }
+
+type Supplier = JoinHandle<Result<(), Fault>>;
 
 impl Story {
     /// Starts the broker and makes the topics.
@@ -88,42 +96,29 @@ impl Story {
     /// # Errors
     /// `check_failed` when anything is not as promised.
     pub(super) fn tell(self, keep: bool) -> Result<(), Fault> {
-        let classes = self.publish_classes()?;
+        let mut logistics = Logistics::begin(self.corpus, &self.kafka)?;
+        say(&format!("Logistics has published {} delivery classes", logistics.first.len()))?;
         let file = self.write_pipeline()?;
         let mut host = self.start_host(&file)?;
-        let market = self.open_market();
-        let suppliers = self.start_suppliers(&market)?;
-        let mut watch = Watch::new(&self, &market)?;
+        say(&format!("started the host as a process of its own: gristmill run {}", file.display()))?;
+        let sent = Arc::new(AtomicUsize::new(0));
+        let job = JobProgress::new(&file, &self.clock);
+        let mut watch = Watch::open(&self.kafka, &self.clock, job, &sent)?;
 
-        watch.until(&mut host, self.corpus.items / 2)?;
-        host.kill()?;
-        watch.say(&format!("killed the host (SIGKILL) after {} records had come out", watch.count()))?;
-        host = self.start_host(&file)?;
-        watch.until(&mut host, self.corpus.items)?;
-        watch.until_quiet(&mut host)?;
-        for supplier in suppliers {
-            supplier.join().map_err(|_| Fault::new(Code::Internal, "a supplier's thread panicked"))??;
-        }
+        let market = self.bring_in_the_stock(&mut host, &mut watch, sent)?;
+        let suppliers = self.open(&market)?;
+        let (host, times) = self.change_classes(&file, host, &mut watch, &mut logistics)?;
+        let updates = market.close();
+        let host = self.close(suppliers, host, &mut watch)?;
         host.stop(&self.clock, PATIENCE)?;
         watch.say("stopped the host (SIGTERM); it had committed everything")?;
 
-        let verdict = self.judge(&classes, &watch)?;
-        output::print(&report(&verdict, &watch.latencies(&market)))?;
+        let verdict = self.judge(updates, &logistics, &watch);
+        let latencies = Latencies::of(&watch.enriched, &market, times);
+        output::print(&report::table(&verdict, &latencies))?;
         self.look_further(keep)?;
         verdict.conclude()?;
         say("everything is as promised")
-    }
-
-    fn publish_classes(&self) -> Result<Vec<(String, Vec<u8>)>, Fault> {
-        let classes: Vec<_> = (0..self.corpus.classes).map(|number| self.corpus.class(number)).collect();
-        let topic = TopicName::new("delivery-classes");
-        let mut producer = PlainProducer::open(&self.kafka)?;
-        for (name, value) in &classes {
-            producer.send(&outgoing(&topic, name.as_bytes(), Some(value)))?;
-        }
-        producer.flush()?;
-        say(&format!("Logistics has published {} delivery classes", classes.len()))?;
-        Ok(classes)
     }
 
     fn write_pipeline(&self) -> Result<PathBuf, Fault> {
@@ -136,52 +131,97 @@ impl Story {
         Ok(file)
     }
 
-    fn start_host(&self, file: &std::path::Path) -> Result<Host, Fault> {
-        let host = Host::start(file, &self.dir.path().join("host.log"))?;
-        say(&format!("started the host as a process of its own: gristmill run {}", file.display()))?;
-        Ok(host)
+    fn start_host(&self, file: &Path) -> Result<Host, Fault> {
+        Host::start(file, &self.dir.path().join("host.log"))
     }
 
-    fn open_market(&self) -> Market {
-        Market {
+    /// Sends an item of the large class each, and waits until all have come out. Gives back the market, which opens now.
+    fn bring_in_the_stock(
+        &self,
+        host: &mut Host,
+        watch: &mut Watch,
+        sent: Arc<AtomicUsize>,
+    ) -> Result<Market, Fault> {
+        let items = self.corpus.items;
+        watch.say(&format!("a supplier sends {items} items of the class `bulky`"))?;
+        let mut market = Market {
             corpus: self.corpus,
             kafka: self.kafka.clone(),
             topic: TopicName::new("items"),
             pace: self.pace,
             clock: self.clock.clone(),
-            begin: self.clock.elapsed(),
-            sent: Arc::new(AtomicUsize::new(0)),
-        }
+            begin: Duration::ZERO,
+            sent,
+            end: Arc::new(AtomicUsize::new(usize::MAX)),
+        };
+        let own = market.clone();
+        let stock = start("stock", move || own.send_stock())?;
+        watch.until_count(host, items)?;
+        join(stock)?;
+        market.begin = self.clock.elapsed();
+        Ok(market)
     }
 
-    fn start_suppliers(&self, market: &Market) -> Result<Vec<JoinHandle<Result<(), Fault>>>, Fault> {
-        say(&format!("{SUPPLIERS} suppliers begin to send {} item updates", self.corpus.items))?;
-        let start = |supplier| {
+    fn open(&self, market: &Market) -> Result<Vec<Supplier>, Fault> {
+        let rate = 1_000_000_000 / self.pace.as_nanos().max(1);
+        say(&format!(
+            "{SUPPLIERS} suppliers begin to send {rate} item updates a second, to the end of the demo"
+        ))?;
+        let begin = |supplier| {
             let market = market.clone();
-            std::thread::Builder::new()
-                .name(format!("supplier-{supplier}"))
-                .spawn(move || market.send(supplier))
-                .map_err(|error| Fault::new(Code::Internal, "a supplier cannot be started").because(error))
+            start(&format!("supplier-{supplier}"), move || market.send(supplier))
         };
-        (0..SUPPLIERS).map(start).collect()
+        (0..SUPPLIERS).map(begin).collect()
     }
 
-    fn judge(&self, classes: &[(String, Vec<u8>)], watch: &Watch) -> Result<Verdict, Fault> {
-        let sent: Vec<Update> = (0..self.corpus.items).map(|number| self.corpus.update(number)).collect();
-        let published = classes.iter().map(|(name, value)| (name.as_str(), value.as_slice()));
-        let records = |topic: &str| -> Result<Vec<Update>, Fault> {
-            let mut reader = Observer::open(&self.kafka, &TopicName::new(topic), &self.clock)?;
-            while !reader.is_done() {
-                reader.look(Duration::from_millis(200))?;
-            }
-            Ok(reader.seen().map(|seen| seen.record.clone()).collect())
-        };
-        let outputs = records("items-enriched")?;
-        let letters = records("shop.delivery-time.dead-letters")?;
-        if outputs.len() != watch.enriched.count() {
-            return Err(Fault::new(Code::CheckFailed, "two readers of the same topic saw different records"));
+    /// Logistics changes small classes, then the large one; the host dies in the middle of it and is started again.
+    fn change_classes(
+        &self,
+        file: &Path,
+        mut host: Host,
+        watch: &mut Watch,
+        logistics: &mut Logistics,
+    ) -> Result<(Host, Times), Fault> {
+        let items = self.corpus.items;
+        watch.during(&mut host, BEFORE)?;
+        let [changed, inserted, deleted] = logistics.change_small_ones()?;
+        watch.say(&format!("Logistics changes `{changed}`, adds `{inserted}`, deletes `{deleted}`"))?;
+        watch.during(&mut host, BEFORE)?;
+        watch.enriched.count_marked(Logistics::mark());
+        logistics.change_the_large_one()?;
+        let at = self.clock.elapsed();
+        watch.say(&format!("Logistics changes `bulky`: all of its {items} items go out again"))?;
+        watch.until_fanned_out(&mut host, items * 2 / 5)?;
+        host.kill()?;
+        let killed = self.clock.elapsed();
+        let out = watch.enriched.marked();
+        watch.say(&format!(
+            "killed the host (SIGKILL) when {out} of them had come out, and started it again"
+        ))?;
+        host = self.start_host(file)?;
+        watch.until_job_is_done(&mut host, items)?;
+        let done = self.clock.elapsed();
+        let took = done.saturating_sub(at).as_secs_f32();
+        watch.say(&format!("the fan-out is done, {took:.1} s after the class had changed"))?;
+        Ok((host, Times { changed: at, killed, done }))
+    }
+
+    /// Waits for the suppliers, and then until nothing more can come.
+    fn close(&self, suppliers: Vec<Supplier>, mut host: Host, watch: &mut Watch) -> Result<Host, Fault> {
+        suppliers.into_iter().try_for_each(join)?;
+        let mut count = None;
+        while count != Some(watch.count()) {
+            count = Some(watch.count());
+            watch.during(&mut host, QUIET)?;
         }
-        Ok(verdict::judge(&sent, &verdict::classes(published), &outputs, &letters))
+        Ok(host)
+    }
+
+    fn judge(&self, updates: usize, logistics: &Logistics, watch: &Watch) -> Verdict {
+        let sent: Vec<Update> = (0..updates).map(|number| self.corpus.update(number)).collect();
+        let history = verdict::history(&logistics.first, &logistics.changes);
+        let outputs = watch.enriched.seen().map(|seen| &seen.record);
+        verdict::judge(&sent, &history, outputs, watch.letters.seen().map(|seen| &seen.record))
     }
 
     /// Says how to look into the topics, and waits if somebody wants to.
@@ -201,139 +241,13 @@ impl Story {
     }
 }
 
-/// What the demo sees coming out, and how it shows it.
-struct Watch {
-    enriched: Observer,
-    letters: Observer,
-    items: usize,
-    sent: Arc<AtomicUsize>,
-    clock: Clock,
-    bar: Option<ProgressBar>,
-    told: usize,
+fn start(name: &str, work: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<Supplier, Fault> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread
+        .spawn(work)
+        .map_err(|error| Fault::new(Code::Internal, "a supplier cannot be started").because(error))
 }
 
-impl Watch {
-    fn new(story: &Story, market: &Market) -> Result<Self, Fault> {
-        let open = |topic: &str| Observer::open(&story.kafka, &TopicName::new(topic), &story.clock);
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:40} {pos}/{len} came out  {msg}");
-            ProgressBar::new(story.corpus.items as u64)
-                .with_style(style.unwrap_or(ProgressStyle::default_bar()))
-        });
-        Ok(Self {
-            enriched: open("items-enriched")?,
-            letters: open("shop.delivery-time.dead-letters")?,
-            items: story.corpus.items,
-            sent: Arc::clone(&market.sent),
-            clock: story.clock.clone(),
-            bar,
-            told: 0,
-        })
-    }
-
-    fn count(&self) -> usize {
-        self.enriched.count() + self.letters.count()
-    }
-
-    /// Watches until so many records have come out.
-    fn until(&mut self, host: &mut Host, wanted: usize) -> Result<(), Fault> {
-        let (mut last, mut since) = (self.count(), self.clock.elapsed());
-        while self.count() < wanted {
-            self.look(host)?;
-            if self.count() > last {
-                (last, since) = (self.count(), self.clock.elapsed());
-            }
-            if self.clock.elapsed().saturating_sub(since) > PATIENCE {
-                let what = format!("nothing came out for {PATIENCE:?}; {last} of {} records had", self.items);
-                return Err(Fault::new(Code::CheckFailed, what));
-            }
-        }
-        Ok(())
-    }
-
-    /// Watches for two more seconds: doubled records would come now.
-    fn until_quiet(&mut self, host: &mut Host) -> Result<(), Fault> {
-        let end = self.clock.elapsed() + Duration::from_secs(2);
-        while self.clock.elapsed() < end {
-            self.look(host)?;
-        }
-        if let Some(bar) = &self.bar {
-            bar.finish();
-        }
-        Ok(())
-    }
-
-    fn look(&mut self, host: &mut Host) -> Result<(), Fault> {
-        if let Some((status, words)) = host.ended() {
-            return Err(Fault::new(Code::CheckFailed, format!("the host ended with {status}")).because(words));
-        }
-        self.enriched.look(Duration::from_millis(20))?;
-        self.letters.look(Duration::ZERO)?;
-        self.show()
-    }
-
-    fn show(&mut self) -> Result<(), Fault> {
-        let (count, sent) = (self.count(), self.sent.load(Ordering::Relaxed));
-        if let Some(bar) = &self.bar {
-            bar.set_position(count as u64);
-            bar.set_message(format!("{sent} sent"));
-            return Ok(());
-        }
-        let step = count * PLAIN_STEP / self.items.max(1);
-        if step > self.told {
-            self.told = step;
-            say(&format!("{sent} updates sent, {count} records came out"))?;
-        }
-        Ok(())
-    }
-
-    fn say(&self, text: &str) -> Result<(), Fault> {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(text)),
-            None => say(text),
-        }
-    }
-
-    /// From the moment when an update was due to that when its record was seen, sorted.
-    fn latencies(&self, market: &Market) -> Vec<Duration> {
-        let number =
-            |value: &[u8]| serde_json::from_slice::<serde_json::Value>(value).ok()?.get("update")?.as_u64();
-        let mut latencies: Vec<_> = self
-            .enriched
-            .seen()
-            .filter_map(|seen| {
-                let number = usize::try_from(number(seen.record.value.as_deref()?)?).ok()?;
-                Some(seen.at.saturating_sub(market.due(number)))
-            })
-            .collect();
-        latencies.sort();
-        latencies
-    }
-}
-
-/// The table at the end.
-fn report(verdict: &Verdict, latencies: &[Duration]) -> String {
-    let mut text = String::from("\n");
-    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<44} {value:>10}\n"));
-    line("updates sent", verdict.sent.to_string());
-    line("records and tombstones that came out", verdict.outputs.to_string());
-    line("dead letters (updates that are not JSON)", verdict.dead_letters.to_string());
-    line("lost", verdict.lost.to_string());
-    line("doubled", verdict.doubled.to_string());
-    line("wrong", verdict.wrong.to_string());
-    line("items whose records are out of order", verdict.disordered.to_string());
-    for (name, percent) in [("latency p50, the kill included", 50), ("latency p99", 99)] {
-        let at = (latencies.len().saturating_sub(1)) * percent / 100;
-        let millis = latencies.get(at).map_or(0, Duration::as_millis);
-        line(name, format!("{millis} ms"));
-    }
-    text.push('\n');
-    text
-}
-
-fn say(text: &str) -> Result<(), Fault> {
-    output::print(&format!("{text}\n"))?;
-    // A closed standard output is not the demo's matter.
-    drop(std::io::stdout().flush());
-    Ok(())
+fn join(supplier: Supplier) -> Result<(), Fault> {
+    supplier.join().map_err(|_| Fault::new(Code::Internal, "a supplier's thread panicked"))?
 }

@@ -23,35 +23,67 @@ pub(super) struct Market {
     pub(super) topic: TopicName,
     /// How long after the one before each update is sent, all suppliers together.
     pub(super) pace: Duration,
-    /// The demo's clock: update `n` is due at `begin + n * pace`.
+    /// The demo's clock.
     pub(super) clock: Clock,
-    /// When the first update is due.
+    /// When the first update after the stock is due; the others follow with `pace` between them.
     pub(super) begin: Duration,
-    /// How many were sent, for the progress display.
+    /// How many were sent, for the display.
     pub(super) sent: Arc<AtomicUsize>,
+    /// The number of the first update that is not sent any more.
+    pub(super) end: Arc<AtomicUsize>,
 }
 
 impl Market {
     /// When an update is due: latency counts from here, so that a host that holds its suppliers up cannot hide it.
     pub(super) fn due(&self, number: usize) -> Duration {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let number = u32::try_from(number.saturating_sub(self.corpus.items)).unwrap_or(u32::MAX);
         self.begin.saturating_add(self.pace.saturating_mul(number))
     }
 
-    /// Sends the updates of one supplier, each when it is due.
+    /// Sends the stock, as fast as the broker takes it.
     ///
     /// # Errors
-    /// `kafka_failed` when the broker does not take them.
+    /// `kafka_failed` when the broker does not take it.
+    pub(super) fn send_stock(&self) -> Result<(), Fault> {
+        let mut producer = PlainProducer::open(&self.kafka)?;
+        (0..self.corpus.items).try_for_each(|number| self.send_one(&mut producer, number))?;
+        producer.flush()
+    }
+
+    /// Sends the updates of one supplier, each when it is due, until the market closes.
+    ///
+    /// # Errors
+    /// As for [`send_stock`](Self::send_stock).
     pub(super) fn send(&self, supplier: usize) -> Result<(), Fault> {
         let mut producer = PlainProducer::open(&self.kafka)?;
-        let own = (0..self.corpus.items).filter(|number| self.corpus.supplier(*number) == supplier);
+        let own = (self.corpus.items..).filter(|number| self.corpus.supplier(*number) == supplier);
         for number in own {
             std::thread::sleep(self.due(number).saturating_sub(self.clock.elapsed()));
-            let update = self.corpus.update(number);
-            producer.send(&outgoing(&self.topic, update.key.as_bytes(), update.value.as_deref()))?;
-            self.sent.fetch_add(1, Ordering::Relaxed);
+            if number >= self.end.load(Ordering::Acquire) {
+                break;
+            }
+            self.send_one(&mut producer, number)?;
         }
         producer.flush()
+    }
+
+    /// Ends the market in a second, so that no supplier has sent a later update than others will. Tells how many updates
+    /// there are, the stock included.
+    pub(super) fn close(&self) -> usize {
+        let end = self.clock.elapsed().saturating_add(Duration::from_secs(1));
+        let mut number = self.corpus.items;
+        while self.due(number) < end {
+            number += 1;
+        }
+        self.end.store(number, Ordering::Release);
+        number
+    }
+
+    fn send_one(&self, producer: &mut PlainProducer, number: usize) -> Result<(), Fault> {
+        let update = self.corpus.update(number);
+        producer.send(&outgoing(&self.topic, update.key.as_bytes(), update.value.as_deref()))?;
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
