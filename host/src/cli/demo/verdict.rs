@@ -104,7 +104,7 @@ pub(crate) fn judge<'a>(
     let mut letters: BTreeMap<(&str, Option<&[u8]>), isize> = BTreeMap::new();
     let mut skus: HashMap<&str, Sku> = HashMap::new();
     for update in sent {
-        let sku = skus.entry(&update.key).or_insert_with(Sku::default);
+        let sku = skus.entry(&update.key).or_default();
         match read(update) {
             Some(item) => sku.expect(item),
             None => {
