@@ -35,7 +35,8 @@ enum Format {
 
 /// Starts the log of this process. A service tells of its life; other commands only of what is odd.
 pub(super) fn start(options: &LogOptions, is_service: bool) -> Result<(), Fault> {
-    let default = if is_service { "info" } else { "warn" };
+    // The local store's engine tells of every file that it opens.
+    let default = if is_service { "info,fjall=warn,lsm_tree=warn" } else { "warn" };
     let wanted = options.log.clone().or_else(|| env::process(VARIABLE));
     let wanted = wanted.as_deref().unwrap_or(default);
     let filter = EnvFilter::try_new(wanted).map_err(|error| {

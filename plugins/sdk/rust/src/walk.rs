@@ -21,7 +21,7 @@ const PAGE_ROWS: usize = 1000;
 /// A step looks at so many times its budget of rows, when most of them give no output.
 const ROWS_AN_OUTPUT: usize = 2;
 /// Index entries that a step counts. No row is read for them.
-const COUNTED_A_STEP: u32 = 20_000;
+const COUNTED_A_STEP: u32 = 4_000;
 
 /// What is walked over.
 pub(crate) struct Over<'a> {
