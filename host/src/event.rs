@@ -19,7 +19,7 @@ pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 pub use state::{
     CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, RestoreBegan, RestoreEnded, RowNotIndexed,
-    StepFailed, StoreDiscarded,
+    StepFailed, StoreAwaited, StoreDiscarded,
 };
 
 use crate::fault::Fault;

@@ -224,9 +224,6 @@ codes! {
     StoreUnknown = "store_unknown", Host, Never:
         "A task was asked for a store or a table that it does not have.",
         "`gristmill plugin inspect` lists the stores and sources of a plugin.";
-    NotAvailable = "not_available", Host, Never:
-        "This version of the host cannot answer that yet.",
-        "Use a newer host.";
     WorkerSilent = "worker_silent", Host, Backoff:
         "A worker does not answer: it waits for Kafka, or a plugin computes for a long time.",
         "Try again; if it lasts, look into the log of the host.";

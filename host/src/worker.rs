@@ -34,6 +34,7 @@ use crate::fault::{Fault, Scope};
 use crate::id::{Offset, Partition, TaskId, TopicPartition};
 use crate::io::{Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
 use crate::status::Slot;
+use crate::task::backoff::Backoff;
 use crate::task::broadcast::Views;
 use crate::task::effects::Effects;
 use crate::task::restore::Restoration;
@@ -52,6 +53,10 @@ const POLLS_MAX: usize = 64;
 
 /// Positions behind which nothing lies are committed this late: only the lag that is shown depends on them.
 const IDLE_COMMIT: Duration = Duration::from_secs(1);
+
+/// Pauses after a local store could not be made or written.
+const STORE_RETRY_FIRST: Duration = Duration::from_millis(100);
+const STORE_RETRY_LONGEST: Duration = Duration::from_secs(30);
 
 /// What a worker works with.
 pub struct Ports<S, K> {
@@ -124,6 +129,8 @@ pub struct Worker<S: Source, K: Sink<Membership = S::Membership>> {
     membership: Option<S::Membership>,
     /// Opening tasks failed: not before this time again.
     open_at: Duration,
+    /// Pauses after a local store could not be made or written.
+    store_backoff: Backoff,
     /// Since when a committed position lies beyond the end of its partition.
     beyond_since: Option<Duration>,
     transaction: Open,
@@ -180,6 +187,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             assigned: BTreeSet::new(),
             membership: None,
             open_at: Duration::ZERO,
+            store_backoff: Backoff::new(STORE_RETRY_FIRST, STORE_RETRY_LONGEST),
             beyond_since: None,
             transaction: Open::default(),
             turned: Turned::Busy,

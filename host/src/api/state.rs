@@ -63,9 +63,6 @@ fn refused(task: &TaskId, store: &str, refusal: Refusal) -> Response {
     let (status, code, message) = match refusal {
         Refusal::NotHere => (404, Code::TaskNotHere, format!("task `{task}` is not open on this host")),
         Refusal::NoStore => (404, Code::StoreUnknown, format!("task `{task}` has no store `{store}`")),
-        Refusal::NotAvailable => {
-            (501, Code::NotAvailable, format!("the state of task `{task}` cannot be looked into"))
-        }
         Refusal::Failed(cause) => {
             (500, Code::Internal, format!("the state of task `{task}` cannot be read: {cause}"))
         }

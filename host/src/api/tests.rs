@@ -261,7 +261,6 @@ fn hands_questions_to_the_worker_and_its_answers_back() {
     let rows: Rows = serde_json::from_str(&body).unwrap();
     assert_eq!(rows.next, Some(Text::Hex { hex: "ff".to_owned() }));
     for (refusal, expected, status) in [
-        (Refusal::NotAvailable, Code::NotAvailable, 501),
         (Refusal::NoStore, Code::StoreUnknown, 404),
         (Refusal::NotHere, Code::TaskNotHere, 404),
         (Refusal::Failed("broken".to_owned()), Code::Internal, 500),

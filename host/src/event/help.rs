@@ -45,6 +45,7 @@ const HELP: &[(&str, &str)] = &[
     ("gristmill_source_position_offset", "The next offset to process, committed or not."),
     ("gristmill_store_bytes", "What a local store takes on the disk, roughly."),
     ("gristmill_store_rows", "Rows of a local store."),
+    ("gristmill_stores_awaited_total", "Times that a task waited for a local store that cannot be used."),
     ("gristmill_stores_discarded_total", "Local stores that a task had no use for any more."),
     ("gristmill_stores_dropped_total", "Local stores that were found foreign or damaged."),
     ("gristmill_task_state", "What a task is doing: 1 for its state, 0 for the others."),

@@ -67,6 +67,27 @@ impl StoreDiscarded<'_> {
     }
 }
 
+/// A local store could not be made or written: the task waits before it tries again.
+#[derive(Debug)]
+pub struct StoreAwaited<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// Why.
+    pub reason: &'a str,
+    /// How long it waits.
+    pub pause: Duration,
+}
+
+impl StoreAwaited<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let millis = u64::try_from(self.pause.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(task = %self.task, reason = self.reason, pause_ms = millis,
+            "a local store cannot be used; the task waits and tries again");
+        registry().add("gristmill_stores_awaited_total", &[("transform", self.task.transform.as_str())], 1);
+    }
+}
+
 /// Rows of a broadcast table were deleted while nobody looked, and compaction has hidden the tombstones.
 #[derive(Debug)]
 pub struct DeletionsFound<'a> {

@@ -57,8 +57,6 @@ pub type Answer = Result<(Vec<Row>, Option<Vec<u8>>), Refusal>;
 /// Why there is no answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
-    /// This version of the host cannot look into the task's state.
-    NotAvailable,
     /// The task is not open on this worker.
     NotHere,
     /// The task has no such store.

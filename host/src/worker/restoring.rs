@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::event;
 use crate::fault::{Code, Fault, Scope};
-use crate::id::{Offset, Partition, TopicPartition};
+use crate::id::{Offset, Partition, TaskId, TopicPartition};
 use crate::io::{Sink, Source, Until};
 use crate::task::restore::{Beginning, Restoration, Setback, Wanted};
 use crate::task::state::says_state;
@@ -59,7 +59,10 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         for is_first in [true, false] {
             let store = match self.ports.stores.open(partition) {
                 Ok(store) => store,
-                Err(fault) => return self.refuse(partition, fault),
+                Err(fault) => {
+                    self.wait_for_disk(&id, &fault.to_string());
+                    return Ok(());
+                }
             };
             let clock = &self.ports.clock;
             let (now, elapsed) = (clock.now(), clock.elapsed());
@@ -89,6 +92,14 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         Ok(())
     }
 
+    /// A local store could not be made or written: tasks are not opened for a while, which grows. A full disk is somebody
+    /// else's to empty, and to restore again and again without a pause would keep it full.
+    fn wait_for_disk(&mut self, task: &TaskId, reason: &str) {
+        let pause = self.store_backoff.failed();
+        event::StoreAwaited { task, reason, pause }.emit();
+        self.open_at = self.ports.clock.elapsed().saturating_add(pause);
+    }
+
     fn read(&mut self, wanted: &[Wanted]) {
         for Wanted { place, from, until } in wanted {
             let until = match from {
@@ -112,6 +123,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 Err(Setback::Unfit(reason)) => {
                     self.stop_restoring(partition);
                     self.discard(partition, reason).or_else(|fault| self.refuse(partition, fault))?;
+                    self.wait_for_disk(&self.task_id(partition), reason);
                 }
                 Err(Setback::Refused(fault)) => {
                     let has_moved = self.has_moved(partition);
@@ -178,6 +190,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             Ok(if sabotage::breaks(Rule::CatchUpFirst) { Offset(0) } else { end })
         };
         let (opening, store) = restoration.finish(self.ports.clock.elapsed(), end_of)?;
+        self.store_backoff.succeeded();
         self.open_task(partition, opening, Some(store))
     }
 

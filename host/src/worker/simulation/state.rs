@@ -208,3 +208,26 @@ fn goes_on_from_the_position_record_when_the_offsets_of_the_group_are_gone() {
 
     checked(&world).unwrap();
 }
+
+/// The disk takes nothing for a while: the task waits, tries again with growing pauses, and goes on when it can.
+#[test]
+fn waits_for_a_disk_that_takes_nothing_and_goes_on_when_it_does() {
+    let world = world(27);
+    world.produce_class(0, false);
+    let host = world.start("a");
+    turns(&world, &host, 20);
+    stock(&world, 6);
+    world.disk("a").set_read_only(true);
+    let restores = Rc::new(Cell::new(0));
+    let counted = Rc::clone(&restores);
+    *world.plan.borrow_mut() = Some(Box::new(move |_, _, call: Call| {
+        counted.set(counted.get() + u64::from(call == Call::Restore));
+        Trouble::None
+    }));
+
+    turns(&world, &host, 400);
+
+    assert!(restores.get() < 100, "{} steps of restores in 400 turns", restores.get());
+    world.disk("a").set_read_only(false);
+    checked(&world).unwrap();
+}
