@@ -75,8 +75,8 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                     return Ok(());
                 }
                 Ok(None) => return Ok(()),
-                Err(Setback::Unfit(reason)) if is_first => self.discard(partition, reason)?,
-                Err(Setback::Failed(fault)) if is_first => self.discard(partition, &fault.to_string())?,
+                Err(Setback::Unfit(reason)) if is_first => self.discard(partition, reason),
+                Err(Setback::Failed(fault)) if is_first => self.discard(partition, &fault.to_string()),
                 Err(Setback::Unfit(reason)) => {
                     let fault = Fault::new(
                         Code::StoreFailed,
@@ -122,7 +122,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 Ok(now) => turned = turned.or(now),
                 Err(Setback::Unfit(reason)) => {
                     self.stop_restoring(partition);
-                    self.discard(partition, reason).or_else(|fault| self.refuse(partition, fault))?;
+                    self.discard(partition, reason);
                     self.wait_for_disk(&self.task_id(partition), reason);
                 }
                 Err(Setback::Refused(fault)) => {
@@ -202,10 +202,13 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         }
     }
 
-    /// Drops a local store; nobody has it open.
-    fn discard(&mut self, partition: Partition, reason: &str) -> Result<(), Fault> {
-        event::StoreDiscarded { task: &self.task_id(partition), reason }.emit();
-        self.ports.stores.discard(partition)
+    /// Drops a local store; nobody has it open. One that cannot be dropped is met again, and judged again, when it is opened.
+    fn discard(&mut self, partition: Partition, reason: &str) {
+        let task = self.task_id(partition);
+        event::StoreDiscarded { task: &task, reason }.emit();
+        if let Err(fault) = self.ports.stores.discard(partition) {
+            self.wait_for_disk(&task, &fault.to_string());
+        }
     }
 
     /// A task cannot be opened until somebody acts.
@@ -227,7 +230,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         if let Some(task) = self.tasks.get_mut(&partition) {
             task.close();
         }
-        self.discard(partition, &fault.to_string()).or_else(|fault| self.refuse(partition, fault))?;
+        self.discard(partition, &fault.to_string());
         self.abort_and_rewind()
     }
 }
