@@ -133,6 +133,11 @@ impl Buffer {
         self.inputs.get_mut(chosen).and_then(|input| input.take(bounds, is_ready))
     }
 
+    /// Whether records of a source wait.
+    pub(crate) fn has(&self, source: SourceIndex) -> bool {
+        self.inputs.iter().any(|input| input.source == source && !input.chunks.is_empty())
+    }
+
     /// The next records of one source.
     pub(crate) fn next_of(
         &mut self,

@@ -16,6 +16,13 @@ enum Nothing {
 impl Task {
     /// Makes one call of the plugin at most.
     pub fn turn(&mut self, around: &Surroundings<'_>) -> Turn {
+        let turn = self.make_turn(around);
+        // Of a call that was not kept, nothing may be seen by whoever looks into the state between two turns.
+        self.state.drop_call();
+        turn
+    }
+
+    fn make_turn(&mut self, around: &Surroundings<'_>) -> Turn {
         if !matches!(self.phase, Phase::Running) {
             return Turn::Idle;
         }
@@ -66,7 +73,9 @@ impl Task {
                 Some(source) => self.buffer.next_of(source, &mut is_ready),
                 None => self.buffer.next(&mut is_ready),
             });
-            let run = run.or_else(|| self.broadcast.next(around.views, bounds));
+            // A record of the table that waits for a change would wait for ever.
+            let may_change = only.is_none_or(|source| self.buffer.has(source));
+            let run = run.or_else(|| may_change.then(|| self.broadcast.next(around.views, bounds)).flatten());
             let mut run = run.ok_or(Nothing::Empty)?;
             self.culprits.mark(&mut run);
             self.condemn_long_keys(&mut run);

@@ -211,3 +211,34 @@ fn makes_no_step_before_a_table_has_caught_up() {
     assert_eq!(out, ["z", "x"]);
     assert_eq!(steps.get(), 3);
 }
+
+#[test]
+fn applies_no_change_before_a_table_has_caught_up() {
+    let mut bench = bench();
+    bench.commit();
+    let positions = [(place("items"), Offset(1)), (place("updates"), Offset(0))];
+    let until = [(place("items"), Offset(2))];
+    bench.open_at(positions.into_iter().collect(), 0, until.into_iter().collect());
+    bench.class(&chunk(0, &[("change", 0)]));
+
+    assert!(bench.drain().is_empty(), "the records of the table are on their way");
+    bench.task.records(&place("items"), chunk(1, &[("row", 0)]));
+
+    assert_eq!(values(&bench.drain(), "out"), ["row", "change"]);
+}
+
+#[test]
+fn shows_nothing_of_a_step_that_is_tried_again_later() {
+    let mut bench = bench();
+    bench.plugin.step = Rc::new(|_, state| {
+        state.start_job("walk", "b", b"").unwrap();
+        Err(CallError::Retry("not now".into()))
+    });
+    bench.plugin.starts.borrow_mut().push("a".into());
+    bench.task.records(&place("items"), chunk(0, &[("drop-1", 0)]));
+
+    (0..2).for_each(|_| drop(bench.turn()));
+
+    let found = bench.task.state().find_job("walk", "b").unwrap();
+    assert!(found.is_none(), "{found:?}");
+}
