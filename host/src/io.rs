@@ -14,7 +14,9 @@ pub use restore::{Restored, Restorer, Until};
 pub use sink::{CauseId, Outgoing, Sink, TopicFacts, TransactionError};
 pub use source::{Bounds, Committed, Input, Source};
 pub use state::{Job, KeyRange, Limit, NoState, Page, State, StateError, StoreIndex};
-pub use store::{KEY_BYTES_MAX, StoreEngine, StoreRange, Stores, Visit, Write, is_empty_range};
+pub use store::{
+    KEY_BYTES_MAX, StoreEngine, StoreRange, Stores, Visit, Write, behind_prefix, is_empty_range,
+};
 pub use transform::{
     Answered, Batch, CallError, Instance, Measured, Measurement, Outcome, OutputSlot, Rejection, Step,
     StepOutcome, Stepped, Terms, Transform,

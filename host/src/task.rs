@@ -87,6 +87,17 @@ pub struct Surroundings<'a> {
     pub elapsed: Duration,
 }
 
+impl Surroundings<'_> {
+    /// Takes the instance that there is, or makes a new one.
+    fn instance(
+        &self,
+        slot: &mut Option<Box<dyn Instance>>,
+        task: &TaskId,
+    ) -> Result<Box<dyn Instance>, Fault> {
+        slot.take().map_or_else(|| self.transform.instance(task), Ok)
+    }
+}
+
 /// What a turn of a task came to.
 #[derive(Debug)]
 pub enum Turn {

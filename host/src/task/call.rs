@@ -57,8 +57,7 @@ impl Task {
             return self.finish((run, kept), (Outcome::default(), Checked::default()), around);
         }
         let stream_time = latest(records).max(self.stream_time);
-        let mut instance = match self.instance.take().map_or_else(|| around.transform.instance(&self.id), Ok)
-        {
+        let mut instance = match around.instance(&mut self.instance, &self.id) {
             Ok(instance) => instance,
             Err(fault) => return self.broken(run, fault),
         };

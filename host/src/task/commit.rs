@@ -6,8 +6,8 @@ use crate::fault::Fault;
 use crate::id::{Offset, Timestamp, TopicName, TopicPartition};
 use crate::io::{Committed, Write};
 use crate::task::spec::Place;
-use crate::task::state::PositionRecord;
 use crate::task::state::checkpoint::Checkpoint;
+use crate::task::state::{PositionRecord, note};
 use crate::task::{Phase, Task, buffer};
 
 impl Task {
@@ -19,7 +19,7 @@ impl Task {
             *index == 0 || has_moved
         });
         let has_state = self.spec.state.changelog.is_some();
-        let note = if has_state { self.next_record().note() } else { String::new() };
+        let note = if has_state { note(self.next_sequence()) } else { String::new() };
         let committed = |input: &buffer::Input| Committed { position: input.position(), note: note.clone() };
         moved.map(|(_, input)| (input.place().clone(), committed(input))).collect()
     }
@@ -45,10 +45,14 @@ impl Task {
         self.state.set_position(&PositionRecord { broadcasts: BTreeMap::new(), ..self.next_record() });
     }
 
+    fn next_sequence(&self) -> u64 {
+        self.record.sequence.saturating_add(1)
+    }
+
     fn next_record(&self) -> PositionRecord {
         let inputs = self.buffer.inputs().iter();
         PositionRecord {
-            sequence: self.record.sequence.saturating_add(1),
+            sequence: self.next_sequence(),
             stream_time: self.stream_time,
             generation: self.state.generation(),
             state_version: self.spec.state.version,

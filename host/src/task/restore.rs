@@ -270,8 +270,7 @@ impl Restoration {
         around: &Surroundings<'_>,
     ) -> Result<Vec<crate::task::rows::RowTerms>, Fault> {
         let mut indexer = Indexer { instance: &mut self.instance, task: &self.id, around };
-        let names = store.indexes.iter().filter_map(|index| self.layout.indexes.get(*index));
-        names.map(|index| indexer.terms(&index.name, rows)).collect()
+        indexer.all_terms(&self.layout, store, rows)
     }
 
     fn ended(&mut self, place: &TopicPartition, position: Offset) -> Result<Vec<Wanted>, Setback> {

@@ -6,8 +6,10 @@ use crate::io::{CallError, Instance, Terms};
 use crate::record::{Chunk, RecordRef};
 use crate::task::Surroundings;
 use crate::task::Task;
+use crate::task::call::harm;
 use crate::task::run::{Condemned, Run};
 use crate::task::state::key::ROW_KEY_MAX;
+use crate::task::state::layout::{Layout, Store};
 
 /// An instance for index functions: the task's own, or a new one when the last call of one failed.
 pub(crate) struct Indexer<'a, 'b> {
@@ -20,18 +22,29 @@ pub(crate) struct Indexer<'a, 'b> {
 pub(crate) type RowTerms = Vec<Vec<Vec<u8>>>;
 
 impl Indexer<'_, '_> {
+    /// The terms of rows of a store, in each of its indexes.
+    ///
+    /// # Errors
+    /// There is no instance.
+    pub(crate) fn all_terms(
+        &mut self,
+        layout: &Layout,
+        store: &Store,
+        rows: &Chunk,
+    ) -> Result<Vec<RowTerms>, Fault> {
+        let indexes = store.indexes.iter().filter_map(|index| layout.indexes.get(*index));
+        indexes.map(|index| self.terms(&index.name, rows)).collect()
+    }
+
     /// The terms of rows in one index. A row that the plugin fails on has none.
     ///
     /// # Errors
     /// There is no instance.
-    pub(crate) fn terms(&mut self, index: &str, rows: &Chunk) -> Result<RowTerms, Fault> {
+    fn terms(&mut self, index: &str, rows: &Chunk) -> Result<RowTerms, Fault> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self.around.transform.instance(self.task)?,
-        };
+        let mut instance = self.around.instance(self.instance, self.task)?;
         let answer = instance.index(index, rows).and_then(|terms| split(&terms, rows.len()));
         match answer {
             Ok(terms) => {
@@ -39,7 +52,7 @@ impl Indexer<'_, '_> {
                 Ok(terms)
             }
             Err(error) if rows.len() == 1 => {
-                event::RowNotIndexed { task: self.task, index, message: &message(&error) }.emit();
+                event::RowNotIndexed { task: self.task, index, message: &harm(&error).1 }.emit();
                 Ok(vec![Vec::new()])
             }
             Err(_) => {
@@ -77,17 +90,6 @@ fn split(terms: &Terms, rows: usize) -> Result<RowTerms, CallError> {
     Ok(all)
 }
 
-fn message(error: &CallError) -> String {
-    match error {
-        CallError::Trap { message, .. }
-        | CallError::Limit { message, .. }
-        | CallError::State { message, .. }
-        | CallError::Retry(message)
-        | CallError::Fatal(message) => message.clone(),
-        CallError::Timeout { limit } => format!("computed longer than {limit:?}"),
-    }
-}
-
 /// The records that have a value, which alone have terms.
 pub(crate) fn living(records: &Chunk) -> Option<Chunk> {
     let is_living = |index: usize| records.get(index).is_some_and(|record| record.value().is_some());
@@ -122,8 +124,7 @@ impl Task {
         let chosen = living(&run.records);
         let rows = chosen.as_ref().unwrap_or(&run.records);
         let mut indexer = Indexer { instance: &mut self.instance, task: &self.id, around };
-        let names = table.indexes.iter().filter_map(|index| layout.indexes.get(*index));
-        let terms = names.map(|index| indexer.terms(&index.name, rows)).collect::<Result<Vec<_>, _>>()?;
+        let terms = indexer.all_terms(&layout, table, rows)?;
         with_terms(&run.records, &terms, |record, terms| {
             self.state.set_row(table, run.partition, record, terms)
         });
@@ -181,9 +182,7 @@ impl Task {
         for (position, rows) in self.state.rows_to_index() {
             let Some(store) = layout.stores.get(position) else { continue };
             let mut indexer = Indexer { instance: &mut self.instance, task: &self.id, around };
-            let names = store.indexes.iter().filter_map(|index| layout.indexes.get(*index));
-            let terms =
-                names.map(|index| indexer.terms(&index.name, &rows)).collect::<Result<Vec<_>, _>>()?;
+            let terms = indexer.all_terms(&layout, store, &rows)?;
             with_terms(&rows, &terms, |record, terms| self.state.index_row(position, record, terms));
         }
         Ok(())

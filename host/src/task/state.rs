@@ -23,11 +23,12 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::sync::Arc;
 
+pub(crate) use position::note;
 pub use position::{PositionRecord, Positions, says_state};
 
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
-use crate::io::{StoreEngine, StoreRange, Visit, Write};
+use crate::io::{StoreEngine, StoreRange, Visit, Write, behind_prefix};
 use crate::record::{Chunk, RecordRef};
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::job::JobRow;
@@ -192,10 +193,8 @@ impl TaskState {
     /// # Errors
     /// The store failed; it has to be discarded, and is gone from here.
     pub(crate) fn commit(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
-        let checkpoint = checkpoint.write();
-        let last: Write<'_> = (key::CHECKPOINT, Some(&checkpoint));
         let writes = &self.transaction;
-        let apply = |engine: &mut Box<dyn StoreEngine>| engine.apply(&mut writes.iter().chain([last]));
+        let apply = |engine: &mut Box<dyn StoreEngine>| apply(&mut **engine, writes, checkpoint);
         let applied = self.engine.as_mut().map_or(Ok(()), apply);
         if applied.is_err() {
             self.engine = None;
@@ -207,11 +206,8 @@ impl TaskState {
 
     /// Breaks the rule that the local store is written after the commit.
     pub(crate) fn store_unsafely(&mut self, checkpoint: &Checkpoint) {
-        let checkpoint = checkpoint.write();
-        let last: Write<'_> = (key::CHECKPOINT, Some(&checkpoint));
-        let writes = &self.transaction;
         if let Some(engine) = &mut self.engine {
-            drop(engine.apply(&mut writes.iter().chain([last])));
+            drop(apply(&mut **engine, &self.transaction, checkpoint));
         }
     }
 
@@ -306,7 +302,7 @@ impl TaskState {
 
     /// Shows what lies below a prefix, as the transaction and the call have it; keys without the prefix.
     fn each_below(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), Fault> {
-        let end = key::behind(prefix);
+        let end = behind_prefix(prefix);
         let range = (Bound::Included(prefix), end.as_deref().map_or(Bound::Unbounded, Bound::Excluded));
         self.scan_local(range, &mut |key, value| visit(key.get(prefix.len()..).unwrap_or_default(), value))
     }
@@ -323,6 +319,13 @@ impl TaskState {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Writes everything to a local store, with the checkpoint, in one batch.
+fn apply(engine: &mut dyn StoreEngine, writes: &Overlay, checkpoint: &Checkpoint) -> Result<(), Fault> {
+    let checkpoint = checkpoint.write();
+    // Its key is the last of all.
+    engine.apply(&mut writes.iter().chain([(key::CHECKPOINT, Some(checkpoint.as_slice()))]))
 }
 
 /// Writes the row of a record of a table; a tombstone removes it.
@@ -394,12 +397,7 @@ impl Restoring {
             // Rows of a store that this version of the plugin does not have keep the form of local values.
             None if key::is_row(key) => {
                 let mut value = value.map(<[u8]>::to_vec);
-                if let Some(value) = &mut value {
-                    row::append_terms(
-                        value,
-                        std::iter::empty::<std::slice::Iter<'_, _>>().map(|terms| terms.copied()),
-                    );
-                }
+                value.as_mut().into_iter().for_each(row::append_no_terms);
                 self.writes.set(key, value);
             }
             None => self.writes.set(key, value.map(<[u8]>::to_vec)),
@@ -421,10 +419,7 @@ impl Restoring {
     pub(crate) fn push_row(&self, store: usize, key: &[u8], value: &[u8], rows: &mut Chunk) -> Option<()> {
         let store = self.layout.stores.get(store)?;
         let mut local = value.to_vec();
-        row::append_terms(
-            &mut local,
-            std::iter::empty::<std::slice::Iter<'_, _>>().map(|terms| terms.copied()),
-        );
+        row::append_no_terms(&mut local);
         match store.kind {
             key::Kind::Store => row::push_value(rows, key, &local),
             _ => row::push_record(rows, key, &local).map(|_| ()),
@@ -437,9 +432,7 @@ impl Restoring {
         engine: &mut dyn StoreEngine,
         checkpoint: &Checkpoint,
     ) -> Result<(), Fault> {
-        let checkpoint = checkpoint.write();
-        let last: Write<'_> = (key::CHECKPOINT, Some(&checkpoint));
-        engine.apply(&mut self.writes.iter().chain([last]))?;
+        apply(engine, &self.writes, checkpoint)?;
         self.writes.clear();
         Ok(())
     }

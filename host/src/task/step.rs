@@ -19,8 +19,7 @@ impl Task {
             let what = format!("the plugin has no job of kind `{}` any more", name.0);
             return self.end_job(row, Some(Fault::new(Code::JobUnknown, what)), around);
         }
-        let mut instance = match self.instance.take().map_or_else(|| around.transform.instance(&self.id), Ok)
-        {
+        let mut instance = match around.instance(&mut self.instance, &self.id) {
             Ok(instance) => instance,
             Err(fault) => return self.stop_for(fault),
         };
@@ -123,7 +122,6 @@ impl Task {
             message: &message,
         }
         .emit();
-        self.state.drop_call();
         if self.jobs.failed(&name, around.elapsed) < FAILURES_MAX {
             return Turn::Searching;
         }

@@ -3,7 +3,7 @@
 use wasmtime::component::Resource;
 
 use crate::io;
-use crate::io::{KeyRange, Limit, StoreIndex};
+use crate::io::{KeyRange, Limit, StoreIndex, behind_prefix};
 use crate::plugin::bindings::v0_1::gristmill::transform::state;
 use crate::plugin::bindings::v0_1::gristmill::transform::state::{Page, Row, Store};
 use crate::plugin::bindings::v0_1::gristmill::transform::types::{Header, Range, Span};
@@ -231,14 +231,6 @@ fn slice(bytes: &[u8], span: Span) -> Option<&[u8]> {
     bytes.get(start..start.checked_add(span.len as usize)?)
 }
 
-/// The first key behind all that begin with a prefix; none when there is no such key.
-fn behind_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
-    let mut end = prefix.get(..=last)?.to_vec();
-    *end.last_mut()? += 1;
-    Some(end)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,13 +254,5 @@ mod tests {
     #[test]
     fn begins_a_range_at_its_start_although_a_page_ended_before_it() {
         assert_eq!(in_order(range([Some("b"), None, Some("a")])), Some(range([Some("b"), None, None])));
-    }
-
-    #[test]
-    fn ends_a_prefix_behind_its_last_key() {
-        assert_eq!(behind_prefix(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(behind_prefix(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(behind_prefix(b"\xff"), None);
-        assert_eq!(behind_prefix(b""), None);
     }
 }

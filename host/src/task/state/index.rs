@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
-use crate::io::{Limit, Page, StateError};
+use crate::io::{Limit, Page, StateError, behind_prefix};
 use crate::task::state::key;
 use crate::task::state::layout::{Index, Store};
 use crate::task::state::lent::push;
@@ -108,7 +108,7 @@ impl TaskState {
     ) -> Result<(), StateError> {
         let after = after.map(|after| key::below(entries, after));
         let start = after.as_deref().map_or(Bound::Included(entries), Bound::Excluded);
-        let end = key::behind(entries);
+        let end = behind_prefix(entries);
         let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let shown =
             self.scan_local((start, end), &mut |key, _| visit(key.get(entries.len()..).unwrap_or_default()));

@@ -44,14 +44,6 @@ pub(crate) fn below(prefix: &[u8], key: &[u8]) -> Vec<u8> {
     [prefix, key].concat()
 }
 
-/// The first key behind all that begin with a prefix; none when there is no such key.
-pub(crate) fn behind(prefix: &[u8]) -> Option<Vec<u8>> {
-    let last = prefix.iter().rposition(|byte| *byte < u8::MAX)?;
-    let mut end = prefix.get(..=last)?.to_vec();
-    *end.last_mut()? += 1;
-    Some(end)
-}
-
 /// What all entries of a term begin with; `index` is the index's prefix.
 pub(crate) fn term(index: &[u8], term: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(index.len() + term.len() + 2);
@@ -94,13 +86,6 @@ mod tests {
         assert!(!entry(b"a\0\0k", b"").starts_with(&term(&index, b"a")));
         assert_ne!(entry(b"a", b"\0\0k"), entry(b"a\0\0", b"k"));
         assert!(entry(b"a", b"k").starts_with(&term(&index, b"a")));
-    }
-
-    #[test]
-    fn ends_a_prefix_behind_its_last_key() {
-        assert_eq!(behind(b"ab"), Some(b"ac".to_vec()));
-        assert_eq!(behind(b"a\xff\xff"), Some(b"b".to_vec()));
-        assert_eq!(behind(b"\xff"), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::ops::{Bound, ControlFlow};
 
 use crate::fault::Fault;
 use crate::id::Offset;
-use crate::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex};
+use crate::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex, behind_prefix};
 use crate::record::Chunk;
 use crate::task::state::job::JobRow;
 use crate::task::state::key::{self, Kind};
@@ -35,7 +35,8 @@ impl State for TaskState {
         let store = self.known(store)?;
         let start = range.start.map(|start| key::below(&store.prefix, start));
         let after = range.after.map(|after| key::below(&store.prefix, after));
-        let end = range.end.map(|end| key::below(&store.prefix, end)).or_else(|| key::behind(&store.prefix));
+        let end =
+            range.end.map(|end| key::below(&store.prefix, end)).or_else(|| behind_prefix(&store.prefix));
         let first = match (&after, &start) {
             (Some(after), Some(start)) if start > after => Bound::Included(start.as_slice()),
             (Some(after), _) => Bound::Excluded(after.as_slice()),
@@ -149,10 +150,9 @@ impl TaskState {
             return Err(StateError::Refused(format!("a key of {len} bytes, and {most} are the most")));
         }
         let own = key::below(&store.prefix, key);
-        let without_terms = || std::iter::repeat_n(std::iter::empty(), store.indexes.len());
         let value = value.map(|value| {
             let mut row = row::of_value(value);
-            row::append_terms(&mut row, without_terms());
+            row::append_no_terms(&mut row);
             row
         });
         self.charge(own.len() + value.as_ref().map_or(0, Vec::len))?;

@@ -48,12 +48,12 @@ pub fn says_state(note: &str) -> bool {
     note.starts_with(NOTE)
 }
 
-impl PositionRecord {
-    /// The note beside the offsets of the group that are committed with it.
-    pub fn note(&self) -> String {
-        format!("{NOTE}{}", self.sequence)
-    }
+/// The note beside the offsets of the group that are committed with the position record of this sequence.
+pub(crate) fn note(sequence: u64) -> String {
+    format!("{NOTE}{sequence}")
+}
 
+impl PositionRecord {
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         put_number(&mut out, self.sequence);

@@ -60,6 +60,11 @@ where
     row.extend_from_slice(&u32::try_from(start).unwrap_or(u32::MAX).to_be_bytes());
 }
 
+/// Makes a row that has no terms, or of which they are not known yet, a local value.
+pub(crate) fn append_no_terms(row: &mut Vec<u8>) {
+    append_terms(row, std::iter::empty::<std::iter::Empty<&[u8]>>());
+}
+
 /// A local value in its parts: the row as the changelog holds it, and the terms.
 fn parts(local: &[u8]) -> Option<(&[u8], &[u8])> {
     let (rest, tail) = local.split_at_checked(local.len().checked_sub(TAIL)?)?;
