@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use crate::fault::Fault;
-use crate::id::Offset;
+use crate::id::{Offset, Partition};
 use crate::record::Chunk;
 
 /// The state of a task, lent to one call. Reads see the writes of the call.
@@ -81,6 +81,14 @@ pub trait State: Any + Send {
     /// Refused when there is no such source.
     fn position(&self, _source: &str) -> Result<Offset, StateError> {
         Err(StateError::refuse("positions"))
+    }
+
+    /// The next offsets of a broadcast source, by partition, as of before this call; of the source with this name.
+    ///
+    /// # Errors
+    /// Refused when there is no such source.
+    fn applied(&self, _source: &str) -> Result<Vec<(Partition, Offset)>, StateError> {
+        Err(StateError::refuse("broadcast sources"))
     }
 
     /// Starts a job, or supersedes the one of this kind and name. Gives its generation.

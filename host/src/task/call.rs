@@ -37,6 +37,12 @@ impl Task {
         }
     }
 
+    /// Tells the state that a call begins, and how far the sources were handled before it.
+    pub(super) fn begin_call(&mut self, now: Timestamp) {
+        let reached = self.buffer.inputs().iter().map(|input| (input.source(), input.position()));
+        self.state.begin_call(now, reached, self.broadcast.places());
+    }
+
     /// Gives a run to the plugin, in one call.
     pub(super) fn process(&mut self, run: Run, around: &Surroundings<'_>) -> Turn {
         let kept = run.kept();
@@ -44,8 +50,7 @@ impl Task {
             self.instance = None;
         }
         let is_new = self.instance.is_none();
-        let reached = self.buffer.inputs().iter().map(|input| (input.source(), input.position()));
-        self.state.begin_call(around.now, reached);
+        self.begin_call(around.now);
         let selected = kept.as_ref().map(|kept| select(&run.records, kept));
         let records = selected.as_ref().unwrap_or(&run.records);
         let before = self.rows_before(&run, records);

@@ -30,6 +30,7 @@ use crate::fault::Fault;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
 use crate::io::{StoreEngine, StoreRange, Visit, Write, behind_prefix};
 use crate::record::{Chunk, RecordRef};
+use crate::task::spec::Place;
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::job::JobRow;
 use crate::task::state::layout::{Layout, Store};
@@ -53,6 +54,8 @@ pub(crate) struct TaskState {
     now: Timestamp,
     /// How far the partitioned sources were handled before the call.
     reached: Vec<(SourceIndex, Offset)>,
+    /// How far the broadcast sources were applied before the call.
+    applied: Vec<Place>,
     /// Entries of indexes whose rows have lost the term; found by scans, removed when the call is kept.
     stale: RefCell<Vec<Vec<u8>>>,
 }
@@ -86,6 +89,7 @@ impl TaskState {
             generation: Generation::default(),
             now: Timestamp::default(),
             reached: Vec::new(),
+            applied: Vec::new(),
             stale: RefCell::default(),
         }
     }
@@ -116,11 +120,14 @@ impl TaskState {
         &mut self,
         now: Timestamp,
         reached: impl Iterator<Item = (SourceIndex, Offset)>,
+        applied: impl Iterator<Item = Place>,
     ) {
         self.drop_call();
         self.now = now;
         self.reached.clear();
         self.reached.extend(reached);
+        self.applied.clear();
+        self.applied.extend(applied);
     }
 
     /// Nothing of the call counts.

@@ -23,8 +23,7 @@ impl Task {
             Ok(instance) => instance,
             Err(fault) => return self.stop_for(fault),
         };
-        let reached = self.buffer.inputs().iter().map(|input| (input.source(), input.position()));
-        self.state.begin_call(around.now, reached);
+        self.begin_call(around.now);
         let (budget, stream_time) = (self.jobs.budget(&name), self.stream_time);
         let step = Step { job: &row.job, budget, now: around.now, stream_time };
         let stepped = instance.step(step, self.lend());
@@ -140,7 +139,7 @@ impl Task {
         event::JobEnded { task: &self.id, kind: &kind, name: &name, visited, emitted, fault: fault.as_ref() }
             .emit();
         row.failure = fault.map(|fault| (fault.code().as_str().to_owned(), fault.to_string()));
-        self.state.begin_call(around.now, std::iter::empty());
+        self.state.begin_call(around.now, std::iter::empty(), std::iter::empty());
         self.state.set_job((&kind, &name), Some(&row));
         self.keep_call();
         self.has_effects = true;

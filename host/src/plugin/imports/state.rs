@@ -36,6 +36,11 @@ impl state::Host for Context {
         let position = self.state()?.position(&source).map_err(no_answer)?;
         Ok(position.0)
     }
+
+    fn applied(&mut self, source: String) -> wasmtime::Result<Vec<(u32, i64)>> {
+        let applied = self.state()?.applied(&source).map_err(no_answer)?;
+        Ok(applied.into_iter().map(|(partition, offset)| (partition.0.cast_unsigned(), offset.0)).collect())
+    }
 }
 
 impl state::HostStore for Context {

@@ -3,7 +3,7 @@
 use std::ops::{Bound, ControlFlow};
 
 use crate::fault::Fault;
-use crate::id::Offset;
+use crate::id::{Offset, Partition};
 use crate::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex, behind_prefix};
 use crate::record::Chunk;
 use crate::task::state::job::JobRow;
@@ -93,6 +93,17 @@ impl State for TaskState {
             StateError::Refused(format!("the manifest has no stream or table `{}`", source.escape_default()))
         };
         reached.map(|(_, offset)| *offset).ok_or_else(unknown)
+    }
+
+    fn applied(&self, source: &str) -> Result<Vec<(Partition, Offset)>, StateError> {
+        let mut broadcasts = self.layout.stores.iter().filter(|store| store.kind == Kind::Broadcast);
+        let Some((index, _)) = broadcasts.find(|store| store.name == source).and_then(|s| s.source.as_ref())
+        else {
+            let what = format!("the manifest has no broadcast source `{}`", source.escape_default());
+            return Err(StateError::Refused(what));
+        };
+        let own = self.applied.iter().filter(|place| place.source == *index && place.offset.0 > 0);
+        Ok(own.map(|place| (place.partition, place.offset)).collect())
     }
 
     fn start_job(&mut self, kind: &str, name: &str, payload: &[u8]) -> Result<u64, StateError> {

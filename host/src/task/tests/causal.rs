@@ -68,3 +68,25 @@ fn stamps_the_records_of_sinks_that_say_after_what_with_the_applied_position() {
     assert!(before[0].headers.iter().all(|(name, _)| name != "gristmill-after"));
     assert_eq!(behind[0].header("gristmill-after"), "classes/0@4");
 }
+
+#[test]
+fn tells_a_plugin_how_far_its_broadcast_sources_are_applied() {
+    let told = |batch: &Batch<'_>, state: &dyn State| {
+        let mut outcome = Outcome::default();
+        if batch.source == SourceIndex(0) {
+            let applied = state.applied("classes").unwrap();
+            output(&mut outcome, (0, Some(0)), None, &format!("{applied:?}"));
+            assert!(state.applied("items").is_err(), "it is no broadcast source");
+        }
+        Ok(outcome)
+    };
+    let mut bench = Bench::new(spec(BATCH, 10_000), told);
+    bench.task.records(&place("items"), chunk(0, &[("a", 0)]));
+    let before = values(&bench.drain(), "out").join("");
+    bench.class(&class(4));
+    bench.task.records(&place("items"), chunk(1, &[("b", 0)]));
+
+    let behind = values(&bench.drain(), "out").join("");
+
+    assert_eq!([before.as_str(), behind.as_str()], ["[]", "[(Partition(0), Offset(5))]"]);
+}

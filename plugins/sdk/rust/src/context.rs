@@ -1,6 +1,7 @@
 //! What a plugin can do during a call.
 
 use crate::Failure;
+use crate::Headers;
 use crate::IndexName;
 use crate::Job;
 use crate::JobKind;
@@ -17,6 +18,7 @@ use crate::Table;
 use crate::TableRef;
 use crate::Timestamp;
 use crate::Value;
+use crate::after;
 use crate::host::Host;
 use crate::outcome::Draft;
 use crate::output::Output;
@@ -76,6 +78,23 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn position(&mut self, source: Source) -> i64 {
         self.host.position(source)
+    }
+
+    /// How far the task had applied a source of kind broadcast before this call: the next offset of each partition
+    /// of which it has applied something.
+    #[must_use]
+    pub fn applied(&mut self, source: Source) -> Vec<(u32, i64)> {
+        self.host.applied(source)
+    }
+
+    /// Whether a record or row was made with an older state of a broadcast source than this task has: whether its
+    /// header `gristmill-after` names less than [`Context::applied`] does. For records of a transform that
+    /// has the same topic as a broadcast source, and declares `after` with it, and with nothing else, on the sink
+    /// that they come from; the partitions and offsets are compared, not the topics' names. One without the header was
+    /// made with nothing.
+    #[must_use]
+    pub fn is_older(&mut self, headers: Headers<'_>, source: Source) -> bool {
+        after::is_older(headers, &self.host.applied(source))
     }
 
     /// Starts a job, or supersedes the one of this kind and name, and gives its generation.

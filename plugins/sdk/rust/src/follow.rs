@@ -41,6 +41,7 @@ use crate::Table;
 use crate::follow::history::History;
 use crate::follow::rows::Rows;
 use crate::host::Keys;
+use crate::job::job_name;
 use crate::walk;
 use crate::walk::Cursor;
 
@@ -190,7 +191,7 @@ impl<T: PartialEq> Follow<T> {
         }
         history.walks.entry(term.to_vec()).or_default().done = false;
         rows.put_walk(history, term, ctx);
-        ctx.start(followed.job, &name(term), term);
+        ctx.start(followed.job, &job_name(term), term);
         Ok(())
     }
 
@@ -323,7 +324,7 @@ fn doubt<T: PartialEq>(history: &mut History<T>, rows: Rows, ctx: &mut Context<'
 fn tidy<T: PartialEq>(history: &mut History<T>, followed: Followed, ctx: &mut Context<'_>) {
     let mut walks = history.walks.iter().filter(|(_, walk)| !walk.done);
     // One that is not done and not under way was cancelled, or has failed.
-    if !walks.any(|(term, _)| ctx.is_under_way(followed.job, &name(term))) {
+    if !walks.any(|(term, _)| ctx.is_under_way(followed.job, &job_name(term))) {
         Rows(followed.store).drop_history(history, ctx);
     }
 }
@@ -336,7 +337,7 @@ fn abandon<T: PartialEq>(
     ctx: &mut Context<'_>,
 ) {
     for (term, walk) in &history.walks {
-        let name = name(term);
+        let name = job_name(term);
         if !walk.done && own != Some(name.as_str()) {
             ctx.cancel(followed.job, &name);
         }
@@ -352,13 +353,5 @@ fn repeat<T: PartialEq>(history: &mut History<T>, followed: Followed, key: &[u8]
         rows.forget(history, ctx);
     } else {
         rows.put_repeated(history, key, ctx);
-    }
-}
-
-/// The name of the job for a key of the small table.
-fn name(term: &[u8]) -> String {
-    match std::str::from_utf8(term) {
-        Ok(name) => name.to_owned(),
-        Err(_) => term.iter().map(|byte| format!("%{byte:02x}")).collect(),
     }
 }

@@ -173,6 +173,10 @@ struct Imports {
 }
 
 impl Imports {
+    fn name_of(&self, source: Source) -> &'static str {
+        self.declared.sources.get(source.position() as usize).copied().unwrap_or_default()
+    }
+
     fn store(&mut self, name: &'static str) -> &state::Store {
         // Constants of one name mostly have one address, and comparing addresses is quicker.
         let known = |(known, _): &(&'static str, _)| std::ptr::eq(*known, name) || *known == name;
@@ -234,11 +238,15 @@ impl Host for Imports {
     }
 
     fn position(&mut self, source: Source) -> i64 {
-        state::position(self.declared.sources.get(source.position() as usize).copied().unwrap_or_default())
+        state::position(self.name_of(source))
     }
 
     fn position_of(&mut self, table: Table) -> i64 {
         state::position(table.name())
+    }
+
+    fn applied(&mut self, source: Source) -> Vec<(u32, i64)> {
+        state::applied(self.name_of(source))
     }
 
     fn start(&mut self, kind: &str, name: &str, payload: &[u8]) -> u64 {

@@ -50,6 +50,8 @@ pub(crate) trait Host {
     fn position(&mut self, source: Source) -> i64;
     /// The position of a table's source.
     fn position_of(&mut self, table: Table) -> i64;
+    /// The next offsets of a broadcast source, by partition.
+    fn applied(&mut self, source: Source) -> Vec<(u32, i64)>;
 
     fn start(&mut self, kind: &str, name: &str, payload: &[u8]) -> u64;
     fn cancel(&mut self, kind: &str, name: &str) -> bool;

@@ -50,6 +50,16 @@ impl<'a> Job<'a> {
     }
 }
 
+/// A name for the job of a key: its text, or its bytes in hexadecimal where it is none. The names of different keys may
+/// be the same: give the key as the payload.
+#[must_use]
+pub fn job_name(key: &[u8]) -> String {
+    match std::str::from_utf8(key) {
+        Ok(name) => name.to_owned(),
+        Err(_) => key.iter().map(|byte| format!("%{byte:02x}")).collect(),
+    }
+}
+
 /// What a step came to.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[must_use]

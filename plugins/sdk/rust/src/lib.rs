@@ -35,6 +35,7 @@
 //! The host calls with batches that lie in one arena of bytes, and takes outcomes that do; this crate
 //! gives a plugin views into the one and writes into the other. Nothing is copied but what is sent.
 
+mod after;
 mod arena;
 mod batch;
 #[doc(hidden)]
@@ -83,6 +84,7 @@ pub use index::Terms;
 pub use job::Job;
 pub use job::Jobs;
 pub use job::Step;
+pub use job::job_name;
 pub use level::Level;
 pub use mirror::Mirror;
 pub use mirror::Rows;

@@ -106,6 +106,16 @@ impl<P: Exported + 'static> Task<P> {
         let row = Input { offset: *next, ..record(key, value) };
         *next += 1;
         self.memory.apply(table.name(), &row);
+        if let Some(source) = source {
+            self.memory.advance(source, &row);
+        }
+    }
+
+    /// Moves a partition of a broadcast source on to an offset without a record: what lies before it are control records,
+    /// or records that compaction has removed.
+    pub fn advance(&mut self, source: Source, partition: u32, next: i64) {
+        let last = tombstone("").at(partition, next - 1);
+        self.memory.advance(source.position() as usize, &last);
     }
 
     /// Gives the current row of a table to the plugin once more, as an operator can ask for.
@@ -207,7 +217,12 @@ impl<P: Exported + 'static> Task<P> {
         if records.is_empty() {
             stop("there are no records to feed: a host never calls with none");
         }
-        let fresh = records.iter_mut().filter(|record| !record.again);
+        if let Some(first) = records.first()
+            && records.iter().any(|record| record.partition != first.partition)
+        {
+            stop("the records are of several partitions: a host calls with those of one");
+        }
+        let fresh = records.iter_mut().filter(|record| !record.again && !record.placed);
         for (record, offset) in fresh.zip(*next..) {
             record.offset = offset;
         }

@@ -38,6 +38,9 @@ const MANIFEST: &str = r#"
     [[source]]
     name = "words"
     kind = "table"
+    [[source]]
+    name = "rules"
+    kind = "broadcast"
     [[sink]]
     name = "out"
     [[store]]
@@ -52,6 +55,7 @@ const MANIFEST: &str = r#"
 "#;
 const IN: Source = Source::new(0);
 const WORDS: Source = Source::new(1);
+const RULES: Source = Source::new(2);
 const OUT: Sink = Sink::new(0);
 const TABLE: Table = Table::new("words");
 const BY_LETTER: IndexName<'_> = IndexName::new("by-letter");
@@ -73,7 +77,7 @@ impl Plugin for Obedient {
     }
 
     fn record(&mut self, source: Source, record: &Record<'_>, ctx: &mut Context<'_>) -> Result<(), Reject> {
-        if source == WORDS {
+        if source != IN {
             return Ok(());
         }
         let key = std::str::from_utf8(record.key.unwrap_or_default()).unwrap_or_default();
@@ -98,6 +102,8 @@ impl Plugin for Obedient {
             }
             "misread" => answer = ctx.store(NAMES).get(&("x", 0)).unwrap_or_default(),
             "position" => answer = format!("{} {}", ctx.position(IN), ctx.position(WORDS)),
+            "applied" => answer = format!("{:?}", ctx.applied(RULES)),
+            "older" => answer = ctx.is_older(record.headers, RULES).to_string(),
             "start" => answer = ctx.start(LIST, value, b"").to_string(),
             "cancel" => answer = ctx.cancel(LIST, value).to_string(),
             "find" => answer = format!("{:?}", ctx.find(LIST, value, |job| job.generation)),
@@ -199,6 +205,26 @@ fn tells_how_far_sources_were_handled() {
     assert_eq!(ask(&mut task, "position", ""), "0 2");
     assert_eq!(ask(&mut task, "row", "2"), "1");
     assert_eq!(ask(&mut task, "row", "3"), "");
+}
+
+#[test]
+fn tells_what_is_applied_of_a_broadcast_source_and_which_records_are_older() {
+    let mut task = task();
+    assert_eq!(ask(&mut task, "applied", ""), "[]");
+
+    task.feed(RULES, [record("a", "1"), record("b", "1")]);
+    task.feed(RULES, [record("c", "1").at(3, 7)]);
+    task.advance(RULES, 3, 9);
+    // A deletion that compaction has hidden comes with the place of the row that it deletes.
+    task.feed(RULES, [tombstone("a").at(0, 0)]);
+
+    assert_eq!(ask(&mut task, "applied", ""), "[(0, 2), (3, 9)]");
+    let mut is_older = |after: &str| {
+        let outcome = task.feed(IN, [record("older", "").header("gristmill-after", after)]);
+        outcome.outputs[0].value().into_owned()
+    };
+    assert_eq!(is_older("rules/0@1,rules/3@8"), "false");
+    assert_eq!(is_older("rules/0@1,rules/3@7"), "true");
 }
 
 #[test]

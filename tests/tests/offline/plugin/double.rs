@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use gristmill_host::fault::{Code, Fault};
-use gristmill_host::id::{Offset, Timestamp};
+use gristmill_host::id::{Offset, Partition, Timestamp};
 use gristmill_host::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex};
 use gristmill_host::record::{Chunk, Header};
 
@@ -207,6 +207,14 @@ impl State for Memory {
         match source {
             "in" => Ok(Offset(42)),
             _ => Err(StateError::Refused(format!("`{source}` is no stream or table of the manifest"))),
+        }
+    }
+
+    fn applied(&self, source: &str) -> Result<Vec<(Partition, Offset)>, StateError> {
+        self.check()?;
+        match source {
+            "lookup" => Ok(vec![(Partition(0), Offset(7)), (Partition(2), Offset(1))]),
+            _ => Err(StateError::Refused(format!("`{source}` is no broadcast source of the manifest"))),
         }
     }
 

@@ -127,6 +127,12 @@ fn tells_a_position() -> Result<()> {
 }
 
 #[test]
+fn tells_what_is_applied_of_a_broadcast_source() -> Result<()> {
+    assert_eq!(tell("applied lookup", Memory::default())?, "0@7 2@1");
+    Ok(())
+}
+
+#[test]
 fn starts_supersedes_finds_and_cancels_a_job() -> Result<()> {
     let running =
         Job { kind: "walk".to_owned(), name: "j".to_owned(), cursor: Some(b"c9".to_vec()), ..Job::default() };
@@ -159,6 +165,7 @@ fn traps_with_the_reason_of_a_refusal() -> Result<()> {
         ("index seen by-word x - 9", "there is no index `by-word` on it"),
         ("count notes by-nothing x - 9", "there is no index `by-nothing` on it"),
         ("position classes", "`classes` is no stream or table of the manifest"),
+        ("applied in", "`in` is no broadcast source of the manifest"),
         ("start nothing j x", "the manifest declares no job `nothing`"),
         ("cancel nothing j", "the manifest declares no job `nothing`"),
         ("find nothing j", "the manifest declares no job `nothing`"),
@@ -194,6 +201,7 @@ fn ends_a_call_whose_state_fails_with_the_hosts_own_fault() -> Result<()> {
         "index notes by-word x - 9",
         "count notes by-word x - 9",
         "position in",
+        "applied lookup",
         "start walk j x",
         "cancel walk j",
         "find walk j",

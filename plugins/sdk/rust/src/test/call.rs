@@ -38,10 +38,12 @@ pub(super) fn process<P: Exported>(
         memory.stream_time = memory.stream_time.max(record.timestamp);
     }
     let outcome = attempt(plugin, remake, memory, declared, fed)?;
-    let last = records.iter().rfind(|record| !record.again);
-    if let (Some(record), Some(next)) = (last, memory.next(declared.1.position() as usize)) {
+    let source = declared.1.position() as usize;
+    let last = records.iter().rfind(|record| !record.again && !record.placed);
+    if let (Some(record), Some(next)) = (last, memory.next(source)) {
         *next = record.offset + 1;
     }
+    records.iter().filter(|record| !record.again).for_each(|record| memory.advance(source, record));
     Ok(outcome)
 }
 
@@ -83,7 +85,7 @@ fn attempt<P: Exported>(
 fn batch(declared: &Declared, source: Source, fed: &[Fed<'_>]) -> types::Batch {
     let mut batch = types::Batch {
         source: source.position(),
-        partition: 0,
+        partition: fed.first().map_or(0, |(_, record, _)| record.partition),
         records: Vec::new(),
         headers: Vec::new(),
         previous: Vec::new(),

@@ -2,7 +2,7 @@
 
 use crate::Timestamp;
 
-/// A record to feed. The driver gives it its offset.
+/// A record to feed. The driver gives it its offset, unless it has one.
 #[derive(Clone, Debug)]
 pub struct Input {
     pub(super) key: Option<Vec<u8>>,
@@ -10,6 +10,9 @@ pub struct Input {
     pub(super) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     pub(super) timestamp: Timestamp,
     pub(super) offset: i64,
+    pub(super) partition: u32,
+    /// Whether it lies where the test says.
+    pub(super) placed: bool,
     /// Whether it is a row that the host gives once more.
     pub(super) again: bool,
 }
@@ -27,6 +30,8 @@ pub fn tombstone(key: impl AsRef<[u8]>) -> Input {
         headers: Vec::new(),
         timestamp: Timestamp::from_millis(0),
         offset: 0,
+        partition: 0,
+        placed: false,
         again: false,
     }
 }
@@ -48,6 +53,14 @@ impl Input {
     #[must_use]
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.headers.push((name.as_ref().to_vec(), Some(value.as_ref().to_vec())));
+        self
+    }
+
+    /// Sets partition and offset, for a record of a broadcast source, whose topic may have several partitions. The
+    /// driver gives others the next offset of partition 0.
+    #[must_use]
+    pub fn at(mut self, partition: u32, offset: i64) -> Self {
+        (self.partition, self.offset, self.placed) = (partition, offset, true);
         self
     }
 

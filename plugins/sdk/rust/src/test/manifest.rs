@@ -21,6 +21,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     /// Whether the host keeps its rows: a table or a broadcast.
     pub(super) kept: bool,
+    pub(super) broadcast: bool,
     /// Whether each record comes with the value before it.
     pub(super) previous: bool,
 }
@@ -60,6 +61,7 @@ fn declared(source: &toml::Value) -> Declared {
     Declared {
         name: text(source, "name"),
         kept: matches!(text(source, "kind").as_str(), "table" | "broadcast"),
+        broadcast: text(source, "kind") == "broadcast",
         previous: source.get("previous").and_then(toml::Value::as_bool).unwrap_or_default(),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Memory {
     pub(super) state: State,
     /// The next offset of every source.
     positions: Vec<i64>,
+    /// The next offset of each partition of the broadcast sources, by the source's position.
+    applied: BTreeMap<(usize, u32), i64>,
     pub(super) now: Timestamp,
     pub(super) stream_time: Timestamp,
     pub(super) lines: Vec<(Level, String)>,
@@ -51,6 +53,7 @@ impl Memory {
             tables: BTreeMap::new(),
             state: State::default(),
             positions,
+            applied: BTreeMap::new(),
             now,
             stream_time,
             lines: Vec::new(),
@@ -79,6 +82,14 @@ impl Memory {
     /// The next offset of the source at a position of the manifest.
     pub(super) fn next(&mut self, source: usize) -> Option<&mut i64> {
         self.positions.get_mut(source)
+    }
+
+    /// Moves a partition of a broadcast source on behind a record; other sources have none of these positions.
+    pub(super) fn advance(&mut self, source: usize, record: &Input) {
+        if self.manifest.sources.get(source).is_some_and(|source| source.broadcast) {
+            let applied = self.applied.entry((source, record.partition)).or_default();
+            *applied = (record.offset + 1).max(*applied);
+        }
     }
 
     fn has_store(&self, name: &str) -> bool {
@@ -238,6 +249,15 @@ impl Host for Memory {
 
     fn position_of(&mut self, table: Table) -> i64 {
         self.source(table.name())
+    }
+
+    fn applied(&mut self, source: Source) -> Vec<(u32, i64)> {
+        let own = source.position() as usize;
+        if !self.manifest.sources.get(own).is_some_and(|source| source.broadcast) {
+            stop(&format!("the manifest has no broadcast source at {source:?}"));
+        }
+        let places = self.applied.iter().filter(|((source, _), _)| *source == own);
+        places.map(|((_, partition), next)| (*partition, *next)).collect()
     }
 
     fn start(&mut self, kind: &str, name: &str, payload: &[u8]) -> u64 {
