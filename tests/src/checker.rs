@@ -15,6 +15,7 @@
 //! | I5 nobody but the test has written to the items | [`source_untouched`] |
 //! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity()`] |
 //! | I9 no hanging transaction | [`nothing_hangs`] |
+//! | I10 a local store is the committed changelog up to its checkpoint, with the rows and terms of its table | [`local_stores()`] |
 //! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation()`] |
 //! | I16 the faults were really hit | [`faults_hit`] |
 
@@ -24,6 +25,7 @@ mod conservation;
 mod convergence;
 mod exactly_once;
 mod faults;
+mod local_stores;
 mod matching;
 mod model;
 mod observation;
@@ -39,6 +41,7 @@ pub use conservation::conservation;
 pub use convergence::convergence;
 pub use exactly_once::exactly_once;
 pub use faults::{Fault, faults_hit};
+pub use local_stores::{Standing, local_stores};
 pub use model::{Expected, Filter, Model};
 pub use observation::{End, Observation, Topic};
 pub use order::source_order;

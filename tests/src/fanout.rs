@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::checker;
+use crate::checker::{self, Standing};
 use crate::client::Client;
 use crate::fold::Fold;
 use crate::logistics::{BULKY, Catalogue, FAST, Logistics};
@@ -64,5 +64,7 @@ pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Re
     ensure!(status.success(), "it ended with {status}; its log:\n{}", host.tail());
     shop.await_stable()?;
     let seen = shop.observe()?;
-    checker::all_hold(&checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent()))
+    let mut reports = checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent());
+    reports.push(shop.local_stores(&seen, &["a"], Standing::Level)?);
+    checker::all_hold(&reports)
 }

@@ -13,6 +13,7 @@ pub mod fanout;
 pub mod fold;
 pub mod foreign;
 pub mod host;
+pub mod local;
 pub mod logistics;
 pub mod process;
 pub mod read;

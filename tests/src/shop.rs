@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::checker::{Model, Observation};
+use crate::checker::{self, Model, Observation, Report, Standing};
 use crate::client::{Client, Ends, Isolation, Producer, unique};
 use crate::host;
+use crate::local;
 use crate::process::Process;
+use crate::read;
 use crate::rundir;
 use crate::wait::{self, Seen};
 use crate::workload;
@@ -190,20 +192,20 @@ impl Shop {
         (0..partitions).map(|partition| self.ends.end(topic, partition, isolation)).sum()
     }
 
-    /// Waits until no transaction of the sink and the dead letters is open.
+    /// Waits until no transaction of the sink, the dead letters and the changelog is open.
     ///
     /// # Errors
     /// When the deadline passes.
     pub fn await_stable(&self) -> Result<()> {
         wait::until("the end of open transactions", || {
-            let open: Result<Vec<_>> = [&self.enriched, &self.dead_letters()]
+            let open: Result<Vec<_>> = [&self.enriched, &self.dead_letters(), &self.changelog()]
                 .into_iter()
                 .map(|topic| {
                     Ok(self.end(topic, Isolation::Uncommitted)? - self.end(topic, Isolation::Committed)?)
                 })
                 .collect();
             let open = open?;
-            Ok(if open == [0, 0] {
+            Ok(if open == [0, 0, 0] {
                 Seen::Yes(())
             } else {
                 Seen::NotYet(format!("{open:?} offsets are unstable"))
@@ -255,6 +257,20 @@ impl Shop {
         let dead_letters = self.dead_letters();
         let topics = [&self.items, &self.classes, &self.enriched, &dead_letters].map(String::as_str);
         Observation::read(&self.client, &self.group(), topics)
+    }
+
+    /// I10 for the local stores that these host processes have left: they have ended, and all transactions are stable.
+    ///
+    /// # Errors
+    /// When a store or the changelog cannot be read.
+    pub fn local_stores(&self, seen: &Observation, hosts: &[&str], standing: Standing) -> Result<Report> {
+        let mut stores = Vec::new();
+        for host in hosts {
+            let directory = self.state_dir(host).join(&self.app).join("delivery-time");
+            stores.extend(local::stores(host, &directory)?);
+        }
+        let changelog = read::whole(&self.client, &self.changelog(), Isolation::Committed)?;
+        Ok(checker::local_stores(seen, &changelog, &stores, &self.model(seen), standing))
     }
 
     /// The model of its transform.

@@ -79,6 +79,14 @@ impl Model {
         self.with(item, |class| vec![self.states(class).last().flatten()])
     }
 
+    /// The classes of an item; none for what is no item.
+    pub(super) fn classes(&self, item: &Record) -> BTreeSet<String> {
+        let parsed = item.value.as_deref().and_then(|value| serde_json::from_slice::<Value>(value).ok());
+        let document = parsed.filter(Value::is_object).unwrap_or_default();
+        let names = names(document.pointer(&self.pointer)).unwrap_or_default();
+        names.into_iter().map(str::to_owned).collect()
+    }
+
     /// All that a class has ever been, in order, from before its first record on.
     pub(super) fn states(&self, class: &str) -> impl Iterator<Item = Times> {
         let history = self.history.get(class).map(Vec::as_slice).unwrap_or_default();
