@@ -240,6 +240,26 @@ impl Client {
         config
     }
 
+    /// The node that leads a partition.
+    ///
+    /// # Errors
+    /// When the broker does not answer, or there is none.
+    pub fn leader(&self, topic: &str, partition: i32) -> Result<i32> {
+        let metadata = self.consumer("metadata", &[])?.fetch_metadata(Some(topic), REQUEST)?;
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let found = partitions.find(|found| found.id() == partition && found.leader() >= 0);
+        Ok(found.with_context(|| format!("`{topic}/{partition}` has no leader"))?.leader())
+    }
+
+    /// The number of members of a group that is at rest; 0 while it rebalances.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn members(&self, group: &str) -> Result<usize> {
+        let list = self.consumer("members", &[])?.fetch_group_list(Some(group), REQUEST)?;
+        Ok(list.groups().iter().filter(|g| g.state() == "Stable").map(|g| g.members().len()).sum())
+    }
+
     /// The first offset and the end of a partition, as that isolation level sees the end.
     ///
     /// # Errors

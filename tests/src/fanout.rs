@@ -6,6 +6,7 @@ use crate::checker::{self, Standing};
 use crate::client::Client;
 use crate::fold::Fold;
 use crate::logistics::{BULKY, Catalogue, FAST, Logistics};
+use crate::process::Process;
 use crate::shop::Shop;
 use crate::wait;
 
@@ -67,4 +68,26 @@ pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Re
     let mut reports = checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent());
     reports.push(shop.local_stores(&seen, &["a"], Standing::Level)?);
     checker::all_hold(&reports)
+}
+
+/// Fills a shop with items, and with one of the two classes that will change.
+///
+/// # Errors
+/// When a topic cannot be made or written.
+pub fn stocked(shop: &Shop, size: usize) -> Result<(Logistics<'_>, Catalogue<'_>)> {
+    shop.prepare()?;
+    let (mut logistics, mut catalogue) = (Logistics::new(shop)?, Catalogue::new(shop, size)?);
+    logistics.set(FAST, 2)?;
+    catalogue.send_all()?;
+    Ok((logistics, catalogue))
+}
+
+/// Ends a host as an operator does, and gives its log.
+///
+/// # Errors
+/// When it does not end, or not well.
+pub fn end(mut host: Process) -> Result<String> {
+    let status = host.terminate(wait::PATIENCE)?;
+    ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
+    host.output()
 }

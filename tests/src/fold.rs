@@ -61,7 +61,7 @@ impl<'a> Fold<'a> {
                     self.last.insert(record.key_text(), record);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(error)) => bail!("cannot read `{}`: {error}", self.shop.enriched),
+                Some(Err(error)) => read::tolerate(&error)?,
                 None => return Ok(self.count),
             }
         }

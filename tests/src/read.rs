@@ -89,7 +89,7 @@ pub fn take<C: ConsumerContext>(consumer: &BaseConsumer<C>, count: usize) -> Res
 }
 
 /// Lets pass what a client reports while a broker restarts: the client connects again by itself.
-fn tolerate(error: &KafkaError) -> Result<()> {
+pub(crate) fn tolerate(error: &KafkaError) -> Result<()> {
     use rdkafka::types::RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, OperationTimedOut, Resolve,
     };

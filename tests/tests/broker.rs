@@ -9,4 +9,5 @@ mod broker {
     mod hostile;
     mod malformed;
     mod members;
+    mod troubles;
 }

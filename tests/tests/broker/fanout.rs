@@ -6,10 +6,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use gristmill_tests::checker::{self, Fault, Standing};
 use gristmill_tests::client::{self, Client};
 use gristmill_tests::cluster::{Apache, Cluster};
-use gristmill_tests::fanout;
+use gristmill_tests::fanout::{self, end, stocked};
 use gristmill_tests::fold::Fold;
 use gristmill_tests::host;
-use gristmill_tests::logistics::{BULKY, Catalogue, FAST, Logistics};
+use gristmill_tests::logistics::{BULKY, Catalogue, Logistics};
 use gristmill_tests::process::Process;
 use gristmill_tests::shop::{self, Shop};
 use gristmill_tests::wait::{self, Seen};
@@ -239,15 +239,6 @@ fn stops_when_the_offsets_of_the_group_are_set_elsewhere() -> Result<()> {
     goes_on(&shop, sent, host).map(drop)
 }
 
-/// Fills a shop with items, and with one of the two classes that will change.
-fn stocked(shop: &Shop, size: usize) -> Result<(Logistics<'_>, Catalogue<'_>)> {
-    shop.prepare()?;
-    let (mut logistics, mut catalogue) = (Logistics::new(shop)?, Catalogue::new(shop, size)?);
-    logistics.set(FAST, 2)?;
-    catalogue.send_all()?;
-    Ok((logistics, catalogue))
-}
-
 /// A shop whose host has worked and has left its group. Gives the number of items that were sent, too.
 fn stopped() -> Result<(Shop, usize)> {
     let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?;
@@ -279,13 +270,6 @@ fn goes_on(shop: &Shop, sent: usize, mut host: Process) -> Result<String> {
     reports.push(shop.local_stores(&seen, &["a"], Standing::Level)?);
     checker::all_hold(&reports)?;
     Ok(log)
-}
-
-/// Ends a host as an operator does, and gives its log.
-fn end(mut host: Process) -> Result<String> {
-    let status = host.terminate(wait::PATIENCE)?;
-    ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
-    host.output()
 }
 
 /// Records that a host has read to bring its state up to date, as its log says.

@@ -2,13 +2,11 @@
 
 use anyhow::{Result, ensure};
 use gristmill_tests::checker::{self, Fault};
-use gristmill_tests::client::{Client, REQUEST};
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::process::Process;
 use gristmill_tests::shop::{self, Shop};
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
-use rdkafka::consumer::Consumer;
 
 /// P8: a zombie can neither commit nor spoil its successor's state.
 #[test]
@@ -36,7 +34,7 @@ fn survives_a_zombie_that_wakes_beside_its_successor() -> Result<()> {
     // Both work now, or the zombie has ended: it may not come back under a name that somebody else has.
     wait::until("the zombie to find its place", || {
         let ended = zombie.ended()?;
-        let members = members(&shop.client, &shop.group())?;
+        let members = shop.client.members(&shop.group())?;
         Ok(if ended.is_some() || members == 2 {
             Seen::Yes(())
         } else {
@@ -117,11 +115,6 @@ fn loses_nothing_when_partitions_move_under_load() -> Result<()> {
     checker::all_hold(&reports)
 }
 
-fn members(client: &Client, group: &str) -> Result<usize> {
-    let list = client.consumer("members", &[])?.fetch_group_list(Some(group), REQUEST)?;
-    Ok(list.groups().iter().filter(|g| g.state() == "Stable").map(|g| g.members().len()).sum())
-}
-
 fn await_members(shop: &Shop, count: usize) -> Result<()> {
-    wait::until_equal("the group's members", &count, || members(&shop.client, &shop.group()))
+    wait::until_equal("the group's members", &count, || shop.client.members(&shop.group()))
 }
