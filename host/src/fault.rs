@@ -191,6 +191,9 @@ codes! {
     PositionsDisagree = "positions_disagree", Task, Never:
         "The committed positions of the group are not those that the state was committed with: somebody has set one of them.",
         "Set the group's offsets back to those that the message names, or delete them: then those of the state are taken.";
+    SourceRecreated = "source_recreated", Task, Never:
+        "A source topic was deleted and made anew: the committed positions and the state belong to the one before it.",
+        "Nothing of the new topic was skipped. To begin anew with it, stop all hosts, delete the changelog and the group's offsets.";
     ChangelogRefused = "changelog_refused", Task, Never:
         "The changelog of a transform refuses a record, for its size perhaps.",
         "Raise `max.message.bytes` of the topic, or lower what the plugin writes into one row.";

@@ -151,7 +151,8 @@ fn spec(contract: &Contract<'_>) -> Spec {
     let keeps_latest =
         |topic: &TopicName| contract.facts.get(topic).is_some_and(TopicDescription::keeps_latest);
     let tasks = cluster::tasks(contract.deployment, contract.facts);
-    Spec::new(contract.deployment, tasks, facts, keeps_latest)
+    let ids = contract.facts.values().filter_map(|facts| Some((facts.name.clone(), facts.id.clone()?)));
+    Spec::new(contract.deployment, tasks, facts, keeps_latest).with_topic_ids(ids.collect())
 }
 
 /// What a worker needs to begin. The worker itself is made by its own thread: clients and instances never change

@@ -59,6 +59,7 @@ impl Task {
             plugin: self.spec.state.plugin.clone(),
             sources: inputs.map(|input| (input.place().topic.clone(), input.position())).collect(),
             broadcasts: self.broadcast.positions(),
+            topic_ids: self.spec.state.ids_of(self.spec.sources.iter().flatten().map(|source| &source.topic)),
         }
     }
 
@@ -109,6 +110,7 @@ impl Task {
                 .filter_map(|(_, topic)| Some((topic.clone(), position(topic)?)))
                 .collect(),
             indexes: layout.index_identities(),
+            topic_ids: self.spec.state.ids_of(layout.copied_topics().chain(&self.spec.state.changelog)),
         }
     }
 }

@@ -105,6 +105,9 @@ impl Restoration {
         let Some(changelog) = &spec.state.changelog else { return Ok(None) };
         let layout = Arc::new(Layout::new(spec));
         let checkpoint = state::checkpoint(&*engine).map_err(Setback::Failed)?;
+        if checkpoint.is_none() && !state::is_empty(&*engine).map_err(Setback::Failed)? {
+            return Err(Setback::Unfit("it has rows, and no checkpoint that can be read"));
+        }
         if let Some(checkpoint) = &checkpoint {
             let age = now.0.saturating_sub(checkpoint.time.0);
             if u128::try_from(age).is_ok_and(|age| age > spec.state.copy_age_max.as_millis()) {
@@ -114,6 +117,10 @@ impl Restoration {
             }
             if checkpoint.indexes != layout.index_identities() {
                 return Err(Setback::Unfit("its indexes are not those of the plugin and its configuration"));
+            }
+            let mut topics = layout.copied_topics().chain([changelog]);
+            if topics.any(|topic| spec.state.is_made_anew(topic, &checkpoint.topic_ids)) {
+                return Err(Setback::Unfit("a topic that it is a copy of was made anew"));
             }
         }
         let changelog = TopicPartition::new(changelog, id.partition);
@@ -139,6 +146,8 @@ impl Restoration {
             records: 0,
         };
         restoration.checkpoint.time = now;
+        let topics = restoration.layout.copied_topics().chain([&restoration.changelog.topic]);
+        restoration.checkpoint.topic_ids = spec.state.ids_of(topics);
         Ok(Some(restoration))
     }
 
@@ -288,7 +297,7 @@ impl Restoration {
     /// Compares what the state stands for with the group's offsets: both are committed together.
     fn settle_positions(&mut self) -> Result<(), Setback> {
         let record = state::position_record(&*self.engine).map_err(Setback::Failed)?;
-        let Some(record) = record else {
+        let Some(mut record) = record else {
             if self.has_state {
                 // The worker makes sure that nobody else has committed meanwhile.
                 let what = format!("the state of task `{}` is gone", self.id);
@@ -309,6 +318,12 @@ impl Restoration {
         }
         for source in self.spec.partitioned() {
             let place = TopicPartition::new(&source.topic, self.id.partition);
+            if self.spec.state.is_made_anew(&source.topic, &record.topic_ids) {
+                let what =
+                    format!("the topic of source `{}` of task `{}` was made anew", source.name, self.id);
+                let cause = format!("the state of the task belongs to an earlier topic `{}`", source.topic);
+                return Err(Setback::Refused(Fault::new(Code::SourceRecreated, what).because(cause)));
+            }
             let (group, own) =
                 (self.committed.get(&place).copied(), record.sources.get(&source.topic).copied());
             match (group, own) {
@@ -317,6 +332,9 @@ impl Restoration {
                 _ => {}
             }
         }
+        // All of the new topic is applied: what its rows replace in the copy is older, whatever its offset.
+        let ids = &record.topic_ids;
+        record.broadcasts.retain(|place, _| !self.spec.state.is_made_anew(&place.topic, ids));
         self.record = Some(record);
         Ok(())
     }

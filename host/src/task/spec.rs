@@ -1,5 +1,6 @@
 //! What the tasks of a transform have in common.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::manifest::SourceKind;
@@ -33,6 +34,9 @@ pub struct Spec {
     pub state: StateSpec,
 }
 
+/// Ids of topics, by name.
+pub type TopicIds = BTreeMap<TopicName, String>;
+
 /// What the tasks of a transform keep.
 #[derive(Clone, Debug)]
 pub struct StateSpec {
@@ -50,6 +54,8 @@ pub struct StateSpec {
     pub jobs: Vec<String>,
     /// The table sources whose topic is compacted, and so is their changelog.
     pub own_changelogs: Vec<SourceIndex>,
+    /// The ids of the topics that the cluster tells: a topic that is made anew gets another one.
+    pub topic_ids: TopicIds,
     /// How jobs share the task with records.
     pub steps: StepBounds,
     /// The most that one call may write, in bytes.
@@ -72,6 +78,7 @@ impl Default for StateSpec {
             indexes: Vec::new(),
             jobs: Vec::new(),
             own_changelogs: Vec::new(),
+            topic_ids: TopicIds::new(),
             steps: StepBounds::default(),
             call_bytes,
             transaction_bytes,
@@ -81,6 +88,17 @@ impl Default for StateSpec {
 }
 
 impl StateSpec {
+    /// The ids of these topics, as far as they are known.
+    pub(crate) fn ids_of<'t>(&self, topics: impl Iterator<Item = &'t TopicName>) -> TopicIds {
+        topics.filter_map(|topic| Some((topic.clone(), self.topic_ids.get(topic)?.clone()))).collect()
+    }
+
+    /// Whether a topic that had this id, as far as that was known, was made anew since.
+    pub(crate) fn is_made_anew(&self, topic: &TopicName, before: &TopicIds) -> bool {
+        let ids = before.get(topic).zip(self.topic_ids.get(topic));
+        ids.is_some_and(|(before, now)| before != now)
+    }
+
     fn new(deployment: &Deployment, keeps_latest: impl Fn(&TopicName) -> bool) -> Self {
         let tables = deployment.partitioned_sources().filter(|source| source.kind == SourceKind::Table);
         let own_changelogs = tables.filter(|source| keeps_latest(&source.topic)).map(|source| source.index);
@@ -97,6 +115,7 @@ impl StateSpec {
             indexes: indexes.collect(),
             jobs: deployment.jobs.clone(),
             own_changelogs: own_changelogs.collect(),
+            topic_ids: TopicIds::new(),
             steps: deployment.job_bounds.into(),
             call_bytes: deployment.state_bounds.call_bytes,
             transaction_bytes: deployment.state_bounds.transaction_bytes,
@@ -177,6 +196,13 @@ impl Spec {
             tasks: tasks.max(1),
             state: StateSpec::new(deployment, keeps_latest),
         }
+    }
+
+    /// Adds the ids of topics.
+    #[must_use]
+    pub fn with_topic_ids(mut self, ids: TopicIds) -> Self {
+        self.state.topic_ids = ids;
+        self
     }
 
     /// A source that is bound.

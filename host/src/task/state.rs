@@ -450,6 +450,16 @@ pub(crate) fn checkpoint(engine: &dyn StoreEngine) -> Result<Option<Checkpoint>,
     Ok(engine.get(key::CHECKPOINT)?.and_then(|bytes| Checkpoint::read(&bytes)))
 }
 
+/// Whether a local store holds nothing.
+pub(crate) fn is_empty(engine: &dyn StoreEngine) -> Result<bool, Fault> {
+    let mut is_empty = true;
+    engine.scan((Bound::Unbounded, Bound::Unbounded), &mut |_, _| {
+        is_empty = false;
+        ControlFlow::Break(())
+    })?;
+    Ok(is_empty)
+}
+
 /// The position record of a local store; none when it has none that can be read.
 pub(crate) fn position_record(engine: &dyn StoreEngine) -> Result<Option<PositionRecord>, Fault> {
     Ok(engine.get(key::POSITION)?.and_then(|bytes| PositionRecord::read(&bytes)))

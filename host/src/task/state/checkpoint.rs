@@ -1,19 +1,21 @@
 //! The checkpoint: how far the local copy of a task's state is, and what it was made for. Never in the changelog.
 //!
 //! ```text
-//! 01                version of the format
+//! 02                version of the format
 //! time              8 bytes, the highest first: the wall clock when it was written
 //! changelog         the next offset of the changelog to apply
 //! tables            how many, then topic and the next offset to apply of each table that is its own changelog
 //! indexes           how many, then a text for each that changes with the meaning of its terms
+//! ids               how many, then topic and id of the changelog and of these tables, as far as the cluster told it
 //! ```
 
 use std::collections::BTreeMap;
 
 use crate::id::{Offset, Timestamp, TopicName};
+use crate::task::spec::TopicIds;
 use crate::task::state::bytes::{Reader, put_bytes, put_number};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// How far a local copy is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct Checkpoint {
     pub(crate) changelog: Offset,
     pub(crate) tables: BTreeMap<TopicName, Offset>,
     pub(crate) indexes: Vec<String>,
+    pub(crate) topic_ids: TopicIds,
 }
 
 impl Checkpoint {
@@ -36,6 +39,11 @@ impl Checkpoint {
         }
         put_number(&mut out, self.indexes.len() as u64);
         self.indexes.iter().for_each(|index| put_bytes(&mut out, index.as_bytes()));
+        put_number(&mut out, self.topic_ids.len() as u64);
+        for (topic, id) in &self.topic_ids {
+            put_bytes(&mut out, topic.as_str().as_bytes());
+            put_bytes(&mut out, id.as_bytes());
+        }
         out
     }
 
@@ -57,7 +65,12 @@ impl Checkpoint {
         for _ in 0..reader.number()? {
             indexes.push(reader.text()?.to_owned());
         }
-        Some(Self { time: Timestamp(i64::from_be_bytes(time)), changelog, tables, indexes })
+        let mut topic_ids = TopicIds::new();
+        for _ in 0..reader.number()? {
+            let topic = TopicName::new(reader.text()?);
+            topic_ids.insert(topic, reader.text()?.to_owned());
+        }
+        Some(Self { time: Timestamp(i64::from_be_bytes(time)), changelog, tables, indexes, topic_ids })
     }
 }
 
@@ -72,6 +85,7 @@ mod tests {
             changelog: Offset(1_000),
             tables: BTreeMap::from([("items".into(), Offset(12))]),
             indexes: vec!["by-class 1 ab".into()],
+            topic_ids: TopicIds::from([("items".into(), "AbC".into())]),
         };
         let bytes = checkpoint.write();
 

@@ -109,6 +109,11 @@ impl Layout {
         own.filter_map(|store| Some((store, &store.source.as_ref()?.1)))
     }
 
+    /// The topics that local tables are copies of, without a changelog between.
+    pub(crate) fn copied_topics(&self) -> impl Iterator<Item = &TopicName> {
+        self.own_changelogs().map(|(_, topic)| topic)
+    }
+
     /// What the indexes mean, to be compared with what a local copy was made for.
     pub(crate) fn index_identities(&self) -> Vec<String> {
         self.indexes.iter().map(|index| index.identity.clone()).collect()

@@ -1,7 +1,7 @@
 //! The position record: one for each task in each commit. It says what the state of a task stands for.
 //!
 //! ```text
-//! 01                        version of the format
+//! 02                        version of the format
 //! sequence                  how many commits there were
 //! stream time               8 bytes, the highest first
 //! generation                the last generation that a job got
@@ -9,14 +9,20 @@
 //! plugin                    its digest, as text
 //! sources                   how many, then topic and position of each
 //! broadcasts                how many, then topic, partition and position of each
+//! ids                       how many, then topic and id of each of these topics, as far as the cluster told it
 //! ```
+//! Version 01 has no ids.
 
 use std::collections::BTreeMap;
 
 use crate::id::{Offset, Partition, Timestamp, TopicName, TopicPartition};
+use crate::task::spec::TopicIds;
 use crate::task::state::bytes::{Reader, put_bytes, put_number};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+
+/// The version before topics had ids.
+const WITHOUT_IDS: u8 = 1;
 
 /// Positions in topics: the next offset.
 pub type Positions = BTreeMap<TopicPartition, Offset>;
@@ -38,6 +44,8 @@ pub struct PositionRecord {
     pub sources: BTreeMap<TopicName, Offset>,
     /// How far the broadcast topics were applied.
     pub broadcasts: Positions,
+    /// Which topics these are positions in: one that is made anew under the same name has another id.
+    pub topic_ids: TopicIds,
 }
 
 /// What the note beside a group's offsets begins with, when they were committed with a position record.
@@ -72,13 +80,19 @@ impl PositionRecord {
             put_number(&mut out, u64::from(place.partition.0.unsigned_abs()));
             put_number(&mut out, offset.0.unsigned_abs());
         }
+        put_number(&mut out, self.topic_ids.len() as u64);
+        for (topic, id) in &self.topic_ids {
+            put_bytes(&mut out, topic.as_str().as_bytes());
+            put_bytes(&mut out, id.as_bytes());
+        }
         out
     }
 
     /// None for what is no position record, or one of a later version.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        (reader.byte()? == VERSION).then_some(())?;
+        let version = reader.byte()?;
+        (WITHOUT_IDS..=VERSION).contains(&version).then_some(())?;
         let sequence = reader.number()?;
         let mut stream_time = [0u8; 8];
         for byte in &mut stream_time {
@@ -100,6 +114,11 @@ impl PositionRecord {
             let topic = TopicName::new(reader.text()?);
             let partition = Partition(i32::try_from(reader.number()?).ok()?);
             record.broadcasts.insert(TopicPartition { topic, partition }, offset(&mut reader)?);
+        }
+        let ids = if version == WITHOUT_IDS { 0 } else { reader.number()? };
+        for _ in 0..ids {
+            let topic = TopicName::new(reader.text()?);
+            record.topic_ids.insert(topic, reader.text()?.to_owned());
         }
         Some(record)
     }
@@ -125,6 +144,7 @@ mod tests {
             plugin: "sha256:00".into(),
             sources: BTreeMap::from([("items".into(), Offset(12))]),
             broadcasts: Positions::from([(TopicPartition::new(&"classes".into(), Partition(1)), Offset(5))]),
+            topic_ids: TopicIds::from([("items".into(), "AbC".into())]),
         };
 
         assert_eq!(PositionRecord::read(&record.write()), Some(record));
@@ -133,9 +153,20 @@ mod tests {
     #[test]
     fn does_not_read_a_later_version() {
         let mut bytes = PositionRecord::default().write();
-        bytes[0] = 2;
+        bytes[0] = VERSION + 1;
 
         assert_eq!(PositionRecord::read(&bytes), None);
+    }
+
+    #[test]
+    fn reads_a_record_from_before_topics_had_ids() {
+        let record = PositionRecord { sequence: 7, plugin: "sha256:00".into(), ..PositionRecord::default() };
+        let mut bytes = record.write();
+        bytes[0] = WITHOUT_IDS;
+        // The count of the ids, which were not there.
+        bytes.pop();
+
+        assert_eq!(PositionRecord::read(&bytes), Some(record));
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use crate::io::{Bounds, Restored, StoreEngine, Stores, Until};
 use crate::memory::MemoryStores;
 use crate::record::Chunk;
 use crate::task::restore::{Beginning, Restoration, Setback, Wanted};
-use crate::task::spec::{IndexSpec, Spec};
+use crate::task::spec::{IndexSpec, Spec, TopicIds};
 use crate::task::state::PositionRecord;
 
 const CHANGELOG: &str = "join.changelog";
@@ -125,6 +125,66 @@ fn refuses_positions_that_do_not_belong_to_the_state() {
     stage.committed.insert(place("updates"), Offset(1));
 
     assert_eq!(refused(stage.whole(&record())), Code::PositionsDisagree);
+}
+
+fn with_ids(stage: &mut Stage, ids: &[(&str, &str)]) -> TopicIds {
+    let ids: TopicIds = ids.iter().map(|(topic, id)| ((*topic).into(), (*id).to_owned())).collect();
+    stage.spec = Arc::new(spec(BATCH, 10_000).with_topic_ids(ids.clone()));
+    ids
+}
+
+#[test]
+fn refuses_positions_in_a_source_that_was_made_anew() {
+    let mut stage = stage();
+    let topic_ids = with_ids(&mut stage, &[("items", "first"), ("updates", "u")]);
+    let record = PositionRecord { topic_ids, ..record() };
+    with_ids(&mut stage, &[("items", "second"), ("updates", "u")]);
+
+    assert_eq!(refused(stage.whole(&record)), Code::SourceRecreated);
+
+    // What is not known on one side is not compared.
+    for ids in [&[("updates", "u")][..], &[("items", "first")]] {
+        with_ids(&mut stage, ids);
+        assert!(stage.whole(&record).is_ok());
+        stage.stores.discard(Partition(0)).unwrap();
+    }
+}
+
+#[test]
+fn applies_a_broadcast_topic_that_was_made_anew_from_its_start() {
+    let mut stage = stage();
+    let topic_ids = with_ids(&mut stage, &[("classes", "first")]);
+    let broadcasts = [(place("classes"), Offset(5))].into();
+    let record = PositionRecord { topic_ids, broadcasts, ..record() };
+    assert_eq!(stage.whole(&record).unwrap().0.record.broadcasts.len(), 1);
+
+    with_ids(&mut stage, &[("classes", "second")]);
+
+    assert_eq!(stage.whole(&record).unwrap().0.record.broadcasts.len(), 0);
+}
+
+#[test]
+fn drops_a_copy_of_a_topic_that_was_made_anew() {
+    for topic in [CHANGELOG, "items"] {
+        let mut stage = stage();
+        with_ids(&mut stage, &[(topic, "first")]);
+        stage.whole(&record()).unwrap();
+        assert!(stage.begin().is_ok());
+
+        with_ids(&mut stage, &[(topic, "second")]);
+
+        assert!(matches!(stage.begin(), Err(Setback::Unfit(reason)) if reason.contains("made anew")));
+    }
+}
+
+#[test]
+fn drops_a_copy_whose_checkpoint_cannot_be_read() {
+    let mut stage = stage();
+    let mut store = stage.stores.open(Partition(0)).unwrap();
+    store.apply(&mut [(&b"\x00"[..], Some(&b"row"[..]))].into_iter()).unwrap();
+    drop(store);
+
+    assert!(matches!(stage.begin(), Err(Setback::Unfit(reason)) if reason.contains("checkpoint")));
 }
 
 #[test]
