@@ -24,6 +24,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod driver;
 pub mod event;
 pub mod fault;
 pub mod id;

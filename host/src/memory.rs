@@ -1,4 +1,5 @@
-//! A Kafka cluster in memory, with transactions, consumer groups and faults on demand: the ports of the simulation.
+//! A Kafka cluster in memory, with transactions, consumer groups and faults on demand: the ports of the test driver and of
+//! the simulation.
 //!
 //! It keeps to what the commit path relies on: control records take offsets, readers see committed records below the last
 //! stable offset only, a later producer with the same transactional id fences the earlier one and aborts its transaction,
@@ -7,6 +8,8 @@
 //! driven by a manual clock.
 
 mod bad_days;
+mod broadcast;
+mod clients;
 mod coordinator;
 mod group;
 mod log;
@@ -21,6 +24,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+pub use broadcast::MemoryBroadcast;
+pub use clients::{Clients, Member};
 pub use group::MemoryMembership;
 pub use log::{Content, Fate, Stored};
 pub use restorer::MemoryRestorer;
@@ -164,6 +169,13 @@ impl Cluster {
             .collect()
     }
 
+    /// Where a record with this key lies in a topic, as Kafka's own clients choose.
+    pub fn place_of(&self, topic: &TopicName, key: Option<&[u8]>) -> TopicPartition {
+        let count = self.state.borrow().topics.get(topic).map_or(0, |topic| topic.logs.len());
+        let count = i32::try_from(count).unwrap_or(1).max(1);
+        TopicPartition::new(topic, Partition((key.map_or(0, sink::murmur2) & 0x7fff_ffff) % count))
+    }
+
     /// The last stable offset and the end of a partition.
     pub fn ends(&self, place: &TopicPartition) -> (Offset, Offset) {
         let mut state = self.state.borrow_mut();
@@ -192,6 +204,14 @@ impl Cluster {
     /// Calls of ports that the commit path must not make, such as offsets before a flush.
     pub fn misuse(&self) -> Vec<String> {
         self.state.borrow().misuse.clone()
+    }
+
+    /// The clock has jumped, and a member was alive all the time.
+    pub(crate) fn keep_alive(&self, group: &str, name: &str) {
+        let now = self.clock.elapsed();
+        if let Some(group) = self.state.borrow_mut().groups.get_mut(group) {
+            group.keep_alive(name, now);
+        }
     }
 
     pub(crate) fn heartbeat(&self) -> Duration {

@@ -109,6 +109,28 @@ impl Group {
         self.complete(now, stats);
     }
 
+    /// A member was heard of all the time, although nobody looked.
+    pub(crate) fn keep_alive(&mut self, name: &str, now: Duration) {
+        if let Some(member) = self.members.get_mut(name) {
+            member.seen = now;
+        }
+    }
+
+    /// A member goes for good: it has committed what it had, and the others share it at once.
+    pub(crate) fn leave(
+        &mut self,
+        name: &str,
+        incarnation: u64,
+        (now, timeouts): (Duration, Timeouts),
+        stats: &mut Stats,
+    ) {
+        if self.members.get(name).is_some_and(|member| member.incarnation == incarnation) {
+            self.members.remove(name);
+            self.rebalance(now, timeouts);
+            self.complete(now, stats);
+        }
+    }
+
     pub(crate) fn membership(&self, name: &str, incarnation: u64) -> Option<MemoryMembership> {
         let member = self.members.get(name).filter(|member| member.incarnation == incarnation)?;
         let (name, generation) = (name.to_owned(), self.generation);

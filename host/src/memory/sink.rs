@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::fault::{Code, Fault};
-use crate::id::{Offset, Partition, TopicName, TopicPartition};
+use crate::id::{Offset, TopicPartition};
 use crate::io::{CauseId, Committed, Outgoing, Sink, TopicFacts, TransactionError};
 use crate::memory::coordinator::{End, Fenced, OffsetsRefused};
 use crate::memory::group::MemoryMembership;
@@ -115,11 +115,6 @@ impl MemorySink {
         let fault = Fault::new(Code::RecordRefused, "the broker refuses the record");
         Err(TransactionError::Refused { causes: refused, fault })
     }
-
-    fn partition(&self, topic: &TopicName, key: Option<&[u8]>) -> Partition {
-        let count = i32::try_from(self.cluster.partitions(topic).len()).unwrap_or(1).max(1);
-        Partition((key.map_or(0, murmur2) & 0x7fff_ffff) % count)
-    }
 }
 
 fn is_refused(record: &Queued, facts: TopicFacts) -> bool {
@@ -140,7 +135,10 @@ impl Sink for MemorySink {
     fn send(&mut self, record: &Outgoing<'_>) -> Result<(), TransactionError> {
         let trouble = self.enter(Call::Send)?;
         self.expect(self.has_begun, "sends a record outside of a transaction");
-        let partition = record.partition.unwrap_or_else(|| self.partition(record.topic, record.key));
+        let place = match record.partition {
+            Some(partition) => TopicPartition::new(record.topic, partition),
+            None => self.cluster.place_of(record.topic, record.key),
+        };
         let owned = |bytes: &[u8]| bytes.to_vec();
         let headers = record.headers.iter().map(|header| (owned(header.name), header.value.map(owned)));
         let content = Content::Record {
@@ -150,7 +148,6 @@ impl Sink for MemorySink {
             timestamp: record.timestamp.unwrap_or_else(|| self.cluster.clock.now()),
         };
         let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
-        let place = TopicPartition::new(record.topic, partition);
         let (producer, now) = ((self.id.as_str(), self.epoch), self.cluster.clock.elapsed());
         self.cluster.state.borrow_mut().add_partition(producer, &place, now);
         self.queue.push(Queued { place, content, cause: record.cause, size });
@@ -243,7 +240,7 @@ fn died() -> TransactionError {
 }
 
 /// The hash that Kafka's Java client takes of a key.
-fn murmur2(key: &[u8]) -> i32 {
+pub(super) fn murmur2(key: &[u8]) -> i32 {
     const M: u32 = 0x5bd1_e995;
     let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
     let mut words = key.chunks_exact(4);

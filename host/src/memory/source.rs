@@ -72,6 +72,17 @@ impl MemorySource {
         state.stats = stats;
     }
 
+    /// Leaves the group. Dropping a consumer does not: its name keeps its place until the session time-out.
+    pub fn leave_group(self) {
+        let now = self.cluster.clock.elapsed();
+        let mut state = self.cluster.state.borrow_mut();
+        let (timeouts, mut stats) = (state.timeouts, state.stats);
+        if let Some(group) = state.groups.get_mut(&self.group).filter(|_| !self.process.is_dead()) {
+            group.leave(&self.name, self.incarnation, (now, timeouts), &mut stats);
+        }
+        state.stats = stats;
+    }
+
     /// Asks the hook; afterwards `apply` tells whether the call has its effect.
     fn enter(&mut self, call: Call) -> Result<Trouble, Fault> {
         if self.process.is_dead() {

@@ -159,7 +159,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         now.saturating_sub(since) >= IDLE_COMMIT.max(self.bounds.interval())
     }
 
-    fn dirty_tasks(&self) -> impl Iterator<Item = &Task> {
+    pub(super) fn dirty_tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values().filter(|task| task.is_dirty())
     }
 }

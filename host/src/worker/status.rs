@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::id::TaskId;
 use crate::io::{Sink, Source};
 use crate::status::{
-    self, Answer, Question, Refusal, RestoreStatus, StoreStatus, TaskState, TaskStatus, WorkerStatus,
+    self, Answer, Ask, Question, Refusal, RestoreStatus, StoreStatus, TaskState, TaskStatus, WorkerStatus,
 };
 use crate::task::Task;
 use crate::task::restore::Restoration;
@@ -25,6 +25,12 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         known.map(|task| status(task, elapsed)).chain(restoring).collect()
     }
 
+    /// Whether all that its tasks have done is committed, and nothing of theirs waits for a producer or a restore.
+    pub fn is_at_rest(&self) -> bool {
+        let is_committed = self.transaction.since.is_none() && self.dirty_tasks().next().is_none();
+        is_committed && self.restoring.is_empty() && (self.is_ready() || self.assigned.is_empty())
+    }
+
     /// Publishes a snapshot when it is time, and answers one question.
     pub(super) fn show(&mut self) {
         let elapsed = self.ports.clock.elapsed();
@@ -34,14 +40,18 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         }
         if let Some(question) = self.slot.question() {
             // Whoever asked may have gone.
-            drop(question.reply.try_send(self.answer(&question)));
+            let Question { task, store, ask, reply } = question;
+            drop(reply.try_send(self.answer(&task, &store, &ask)));
         }
     }
 
-    fn answer(&self, question: &Question) -> Answer {
-        let task = self.tasks.get(&question.task.partition).filter(|task| task.id() == &question.task);
-        match task {
-            Some(task) if task.is_open() => status::answer(task.state(), &question.store, &question.ask),
+    /// Answers a question about the rows of a task: those that are not committed yet are among them.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn answer(&self, task: &TaskId, store: &str, ask: &Ask) -> Answer {
+        match self.tasks.get(&task.partition).filter(|known| known.id() == task) {
+            Some(task) if task.is_open() => status::answer(task.state(), store, ask),
             _ => Err(Refusal::NotHere),
         }
     }

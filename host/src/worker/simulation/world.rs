@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -16,13 +16,11 @@ use crate::fault::{Code, Fault};
 use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
 use crate::io::TopicFacts;
 use crate::memory::{
-    Call, Cluster, Content, Hook, MemoryRestorer, MemorySink, MemorySource, MemoryStores, Process, Timeouts,
-    Trouble,
+    Call, Clients, Cluster, Content, Hook, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores,
+    Process, Timeouts, Trouble,
 };
-use crate::record::{Chunk, Header};
 use crate::task::spec::Spec;
 use crate::task::state::PositionRecord;
-use crate::view::{SharedView, View};
 use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
 use crate::worker::simulation::random::Random;
 use crate::worker::{Ports, Settings, Turned, Worker};
@@ -94,8 +92,7 @@ pub(super) struct Host {
     worker: RefCell<Option<SimulatedWorker>>,
     pub(super) is_dead: Cell<bool>,
     pub(super) died_of: RefCell<Option<Code>>,
-    view: SharedView,
-    read: Cell<Offset>,
+    classes: MemoryBroadcast,
 }
 
 struct Plan(Weak<World>);
@@ -154,30 +151,29 @@ impl World {
 
     /// Starts a process; whoever runs under the name is not asked.
     pub(super) fn start(&self, name: &str) -> Rc<Host> {
-        let classes = TopicPartition::new(&"classes".into(), Partition(0));
-        let (stable_end, _) = self.cluster.ends(&classes);
-        let ends = BTreeMap::from([(Partition(0), stable_end)]);
-        let view = Arc::new(RwLock::new(View::new([(Partition(0), Offset(0))], &ends)));
+        let classes = MemoryBroadcast::new(&self.cluster, &"classes".into());
         if self.hosts.borrow().iter().any(|host| host.name == name) {
             // A state directory belongs to one process: whoever takes a name over while its owner lives runs elsewhere.
             self.disks.borrow_mut().remove(name);
         }
         let process = Process::default();
-        let sink = MemorySink::new(&self.cluster, &process, &format!("sim.join.{name}"), GROUP);
-        let topics = ["items".into(), "updates".into()];
+        let Clients { source, sink, restorer } = self.cluster.join(
+            &process,
+            &Member {
+                group: GROUP,
+                name,
+                transactional_id: &format!("sim.join.{name}"),
+                topics: &["items".into(), "updates".into()],
+                chunk_records: self.setup.batch.records,
+            },
+        );
         let ports = Ports {
-            source: MemorySource::new(
-                &self.cluster,
-                &process,
-                (GROUP, name),
-                &topics,
-                self.setup.batch.records,
-            ),
+            source,
             sink,
             transform: Box::new(self.plugin.clone()),
-            views: BTreeMap::from([(CLASSES, Arc::clone(&view))]),
+            views: BTreeMap::from([(CLASSES, Arc::clone(classes.view()))]),
             stores: Box::new(self.disk(name)),
-            restorer: Box::new(MemoryRestorer::new(&self.cluster, &process, &format!("{name} restorer"), 5)),
+            restorer: Box::new(restorer),
             clock: self.clock.clone(),
         };
         let settings = Settings {
@@ -190,8 +186,7 @@ impl World {
             worker: RefCell::new(Some(Worker::new(ports, Arc::clone(&self.spec), settings))),
             is_dead: Cell::new(false),
             died_of: RefCell::default(),
-            view,
-            read: Cell::new(Offset(0)),
+            classes,
         });
         self.hosts.borrow_mut().push(Rc::clone(&host));
         host
@@ -266,19 +261,7 @@ impl World {
 
     /// The host's reader of the broadcast topic goes on, to the end.
     pub(super) fn read_classes(&self, host: &Host) {
-        let place = TopicPartition::new(&"classes".into(), Partition(0));
-        let mut view = host.view.write().unwrap();
-        let from = host.read.get();
-        for stored in self.cluster.stored(&place).into_iter().filter(|stored| stored.offset >= from) {
-            if let (true, Content::Record { key, value, .. }) = (stored.is_visible(), &stored.content) {
-                let mut chunk = Chunk::new();
-                let no_headers: [Header<'_>; 0] = [];
-                chunk.push(key.as_deref(), value.as_deref(), no_headers, (Timestamp(0), stored.offset));
-                view.apply(Partition(0), &chunk);
-            }
-            view.advance(Partition(0), stored.offset.next());
-            host.read.set(stored.offset.next());
-        }
+        host.classes.read();
     }
 
     pub(super) fn number(&self) -> u64 {

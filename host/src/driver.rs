@@ -1,0 +1,367 @@
+//! The test driver: a pipeline without a broker, in one thread, with a clock that a test moves.
+//!
+//! What runs is the production worker with its tasks ([`worker`](crate::worker), [`task`](crate::task)), over the ports in
+//! [`memory`](crate::memory). Hosts make turns, one after the other, so a scenario is the same each time; it can look at any
+//! topic, row or job between two turns, end a host at any call, take its disk away, let another one join.
+
+mod crash;
+mod host;
+mod look;
+mod record;
+mod rest;
+mod setup;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+pub use crash::{Crash, Disk, Moment};
+pub use record::{Message, Record};
+pub use rest::Stuck;
+pub use setup::{Layout, Make, Setup};
+
+use crate::clock::Clock;
+use crate::config::pipeline::Pipeline;
+use crate::driver::crash::Calls;
+use crate::driver::host::{Departure, Disks, Held, Host};
+use crate::driver::setup::Staged;
+use crate::fault::{Code, Fault};
+use crate::id::{InstanceName, Offset, Partition, Timestamp, TopicName, TopicPartition};
+use crate::memory::Cluster;
+use crate::status::TaskState;
+use crate::worker::Turned;
+
+/// So many turns of every host a scenario waits at most. A turn in which nothing happens takes 50 ms of the driver's time, so
+/// that this is enough for the longest time-out of a group.
+const TURNS_MAX: usize = 5_000;
+
+/// A cluster in memory, and the hosts that run a pipeline on it.
+///
+/// Time stands still, except that hosts with nothing to do let as much of it pass as they would wait for, 50 ms at most a turn:
+/// until a commit is due, a pause is over, a dead member is missed. [`Driver::advance`] moves it by more.
+///
+/// # Examples
+/// A transform is whatever makes instances: a component that [`plugin`](crate::plugin) has loaded, or, as here, a plugin
+/// that passes on what it gets.
+/// ```
+/// use std::path::Path;
+///
+/// use gristmill_host::config::{assembly, manifest, raw};
+/// use gristmill_host::driver::{Crash, Disk, Driver, Moment};
+/// use gristmill_host::fault::Fault;
+/// use gristmill_host::id::{Digest, SinkIndex, TaskId};
+/// use gristmill_host::io::{Answered, Batch, Instance, Outcome, OutputSlot, State, Transform};
+///
+/// struct PassOn;
+///
+/// impl Transform for PassOn {
+///     fn instance(&self, _: &TaskId) -> Result<Box<dyn Instance>, Fault> {
+///         Ok(Box::new(Self))
+///     }
+/// }
+///
+/// impl Instance for PassOn {
+///     fn process(&mut self, batch: Batch<'_>, state: Box<dyn State>) -> Answered {
+///         let records = batch.records;
+///         let outputs = (0..).zip(records.slots()).map(|(index, record)| OutputSlot {
+///             sink: SinkIndex(0),
+///             key: record.key,
+///             value: record.value,
+///             headers: record.headers,
+///             timestamp: None,
+///             cause: Some(index),
+///         });
+///         let outcome = Outcome {
+///             outputs: outputs.collect(),
+///             headers: records.header_slots().to_vec(),
+///             bytes: records.bytes().to_vec(),
+///             ..Outcome::default()
+///         };
+///         Answered { answer: Ok(outcome), state }
+///     }
+/// }
+///
+/// let plugin = "[plugin]\nname = \"pass-on\"\nversion = \"1.0.0\"\ninterface = \"0.1\"\n\
+///     [[source]]\nname = \"in\"\nkind = \"stream\"\n[[sink]]\nname = \"out\"\n";
+/// let file = "[app]\nid = \"shop\"\n[kafka]\nbrokers = \"none:1\"\n[transforms.copy]\nplugin = \"pass-on.wasm\"\n\
+///     sources.in = \"orders\"\nsinks.out = \"copies\"\n";
+/// let raw = raw::parse(Path::new("shop.toml"), file, &|_| None)?;
+/// let pipeline = assembly::assemble(&raw, &mut |_| Ok((manifest::parse(plugin)?, Digest([0; 32]))))?;
+///
+/// let mut driver = Driver::setup(&pipeline).partitions(2).begin(&mut |_| Ok(Box::new(PassOn)))?;
+/// driver.start("a");
+/// driver.produce("orders", "1", "one")?;
+/// // The host dies at its fifth call to the cluster, and is started again.
+/// driver.crash_at(Crash { at: 5, moment: Moment::After, disk: Disk::Kept });
+/// driver.run_until_idle()?;
+///
+/// assert_eq!(driver.crashes(), 1);
+/// let copies = driver.committed("copies");
+/// assert_eq!(copies.len(), 1);
+/// assert_eq!(copies[0].value_text().as_deref(), Some("one"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Driver {
+    clock: Clock,
+    cluster: Cluster,
+    transforms: Vec<Rc<Staged>>,
+    calls: Rc<Calls>,
+    hosts: BTreeMap<InstanceName, Host>,
+    /// Why hosts ended that nobody had asked to end.
+    ended: BTreeMap<InstanceName, Fault>,
+    disks: BTreeMap<InstanceName, Disks>,
+    held: Held,
+    crashes: usize,
+}
+
+/// Topics and time.
+impl Driver {
+    /// Begins to set a driver up for a pipeline.
+    pub fn setup(pipeline: &Pipeline) -> Setup<'_> {
+        Setup::new(pipeline)
+    }
+
+    fn of(clock: Clock, cluster: Cluster, transforms: Vec<Rc<Staged>>, calls: Rc<Calls>) -> Self {
+        Self {
+            clock,
+            cluster,
+            transforms,
+            calls,
+            hosts: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            held: Held::new(),
+            crashes: 0,
+        }
+    }
+
+    /// Puts a record into a topic, in the partition that its key belongs to, and tells where it lies.
+    ///
+    /// # Errors
+    /// `topic_missing`.
+    pub fn produce(
+        &self,
+        topic: &str,
+        key: impl Into<Vec<u8>>,
+        value: impl Into<Vec<u8>>,
+    ) -> Result<(Partition, Offset), Fault> {
+        self.send(topic, Message::new(key, value))
+    }
+
+    /// Deletes a key: puts a tombstone into a topic.
+    ///
+    /// # Errors
+    /// `topic_missing`.
+    pub fn delete(&self, topic: &str, key: impl Into<Vec<u8>>) -> Result<(Partition, Offset), Fault> {
+        self.send(topic, Message::tombstone(key))
+    }
+
+    /// Puts any record into a topic.
+    ///
+    /// # Errors
+    /// `topic_missing`: there is no such topic, or no such partition in it.
+    pub fn send(&self, topic: &str, message: Message) -> Result<(Partition, Offset), Fault> {
+        let name = TopicName::new(topic);
+        let place = match message.partition() {
+            Some(partition) => TopicPartition::new(&name, partition),
+            None => self.cluster.place_of(&name, message.key()),
+        };
+        let offset = self.cluster.append(&place, message.into_content(self.clock.now()));
+        let offset =
+            offset.ok_or_else(|| Fault::new(Code::TopicMissing, format!("{place} does not exist")))?;
+        Ok((place.partition, offset))
+    }
+
+    /// Compacts a topic to the latest record of each key, up to its last stable offset; tombstones stay.
+    pub fn compact(&self, topic: &str) {
+        self.cluster.partitions(&topic.into()).iter().for_each(|place| self.cluster.compact(place));
+    }
+
+    /// The cluster, for what else can happen to topics and groups.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Lets time pass. What hosts have begun they commit in it; a host that has nothing left to commit sleeps through
+    /// the rest, as a member of its groups all the while.
+    pub fn advance(&mut self, by: Duration) {
+        let until = self.clock.elapsed().saturating_add(by);
+        for _ in 0..TURNS_MAX {
+            if self.clock.elapsed() >= until || self.hosts.values().all(Host::is_at_rest) {
+                break;
+            }
+            self.turn();
+        }
+        self.clock.advance(until.saturating_sub(self.clock.elapsed()));
+        self.hosts.values().for_each(|host| host.keep_alive(&self.cluster));
+    }
+}
+
+/// Hosts.
+impl Driver {
+    /// Starts a host that runs all transforms of the pipeline: the first one, one more beside those that run, or one that
+    /// comes back under its name and finds its disk. One that runs goes on.
+    pub fn start(&mut self, host: &str) {
+        let name = InstanceName::new(host);
+        if self.hosts.contains_key(&name) {
+            return;
+        }
+        self.ended.remove(&name);
+        let disks = self.disks.entry(name.clone()).or_default();
+        let started = Host::start(&name, &self.transforms, (&self.cluster, &self.clock), disks);
+        self.hosts.insert(name, started);
+    }
+
+    /// Ends a host as `kill -9` does. Its groups miss it when their session time-out has passed.
+    pub fn crash(&mut self, host: &str) {
+        self.hosts.remove(&InstanceName::new(host));
+    }
+
+    /// Ends a host as SIGTERM does: it commits what is done, and its partitions wait for it until the session time-out.
+    pub fn stop(&mut self, host: &str) {
+        self.end(host, Departure::Stay);
+    }
+
+    /// Ends a host for good: it commits what is done, and the others take over at once.
+    pub fn leave(&mut self, host: &str) {
+        self.end(host, Departure::Leave);
+    }
+
+    fn end(&mut self, host: &str, departure: Departure) {
+        let name = InstanceName::new(host);
+        let Some(host) = self.hosts.remove(&name) else { return };
+        if let Err(fault) = host.shut_down(departure) {
+            match self.calls.take_happened() {
+                Some(crash) => self.crashed(&name, crash),
+                None => drop(self.ended.insert(name, fault)),
+            }
+        }
+    }
+
+    /// Loses everything that a host has on its disk. If it runs, it goes on with files that nobody will find again.
+    pub fn lose_disk(&mut self, host: &str) {
+        let disks = self.disks.get(&InstanceName::new(host));
+        disks.into_iter().flatten().for_each(|(_, disk)| disk.lose_disk());
+    }
+
+    /// Lets a host die at a call to come; it is started again at once. It replaces a crash that was ordered before.
+    pub fn crash_at(&self, crash: Crash) {
+        self.calls.order(crash);
+    }
+
+    /// How many ordered crashes have happened.
+    pub fn crashes(&self) -> usize {
+        self.crashes
+    }
+
+    /// How many calls the hosts have made to the cluster so far: the places at which they can die.
+    pub fn calls(&self) -> u64 {
+        self.calls.count()
+    }
+
+    fn crashed(&mut self, host: &InstanceName, crash: Crash) {
+        self.crashes += 1;
+        if crash.disk == Disk::Lost {
+            self.lose_disk(host.as_str());
+        }
+    }
+
+    /// The readers of a broadcast topic stand still for the workers of a transform: they do not hear of what comes, until
+    /// [`Driver::release`].
+    pub fn hold(&mut self, transform: &str, topic: &str) {
+        self.held.insert((transform.into(), topic.into()));
+    }
+
+    /// The readers that [`Driver::hold`] has stopped go on.
+    pub fn release(&mut self, transform: &str, topic: &str) {
+        self.held.remove(&(transform.into(), topic.into()));
+    }
+}
+
+/// Turns.
+impl Driver {
+    /// One turn of every worker of every host, in the order of their names.
+    pub fn turn(&mut self) -> Turned {
+        let mut turned = Turned::Idle;
+        let names: Vec<_> = self.hosts.keys().cloned().collect();
+        for name in names {
+            let Some(host) = self.hosts.get_mut(&name) else { continue };
+            match host.turn(&self.held) {
+                Ok(Turned::Idle) => {}
+                Ok(Turned::Busy) => turned = Turned::Busy,
+                Err(fault) => {
+                    turned = Turned::Busy;
+                    self.hosts.remove(&name);
+                    match self.calls.take_happened() {
+                        Some(crash) => {
+                            self.crashed(&name, crash);
+                            self.start(name.as_str());
+                        }
+                        None => drop(self.ended.insert(name, fault)),
+                    }
+                }
+            }
+        }
+        turned
+    }
+
+    /// Lets the hosts work until nothing is left to do: everything that they read is handled and committed, all tasks are open
+    /// somewhere, no job is left.
+    ///
+    /// # Errors
+    /// What still waits, when it takes too long, or when it waits for an operator: a task that has stopped, a job that has
+    /// failed, a host that has ended.
+    pub fn run_until_idle(&mut self) -> Result<(), Stuck> {
+        let mut waits = self.waits();
+        for _ in 0..TURNS_MAX {
+            let turned = self.turn();
+            if turned == Turned::Idle {
+                waits = self.waits();
+                if waits.is_empty() {
+                    return Ok(());
+                }
+                if self.hosts.is_empty() || self.is_for_an_operator() {
+                    break;
+                }
+            }
+        }
+        if waits.is_empty() {
+            waits = self.waits();
+        }
+        if waits.is_empty() {
+            waits.push("the hosts never cease to be busy".to_owned());
+        }
+        Err(Stuck { what: "the end of all work".to_owned(), waits })
+    }
+
+    /// Lets the hosts work until something is so, seen between two turns.
+    ///
+    /// # Errors
+    /// It is never so. What waits then is told.
+    pub fn run_until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) -> Result<(), Stuck> {
+        for _ in 0..TURNS_MAX {
+            if is_so(self) {
+                return Ok(());
+            }
+            self.turn();
+        }
+        let mut waits = self.waits();
+        if waits.is_empty() {
+            waits.push("nothing is left to do".to_owned());
+        }
+        Err(Stuck { what: what.to_owned(), waits })
+    }
+
+    /// Whether some of what waits will wait for ever.
+    fn is_for_an_operator(&self) -> bool {
+        !self.ended.is_empty()
+            || self.status().any(|(_, task)| matches!(task.state, TaskState::Stopped { .. }))
+    }
+}
