@@ -312,6 +312,13 @@ impl Driver {
         turned
     }
 
+    /// So many turns.
+    pub fn turns(&mut self, count: usize) {
+        (0..count).for_each(|_| {
+            self.turn();
+        });
+    }
+
     /// Lets the hosts work until nothing is left to do: everything that they read is handled and committed, all tasks are open
     /// somewhere, no job is left.
     ///

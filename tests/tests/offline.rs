@@ -6,6 +6,7 @@ mod offline {
     mod commands;
     mod conformance;
     mod cuts;
+    mod driver;
     mod fanout;
     mod plugin;
     mod starts;

@@ -13,6 +13,6 @@ mod double;
 mod jobs;
 mod limits;
 mod load;
-mod stage;
+pub(super) mod stage;
 mod state;
 mod terms;

@@ -1,0 +1,6 @@
+//! The bundled plugins, as real components, in the test driver: no broker, no thread, no waiting.
+
+mod crashes;
+mod delivery_time;
+mod hosts;
+mod shop;
