@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, ensure};
 use gristmill_host::driver::{Crash, Disk};
 
-use super::shop::Shop;
+use super::shop::{ENRICHED, Shop};
 
 /// Items, a class that comes, changes and goes, an update and a deletion; at rest after each, so that what has to be put out
 /// is known.
@@ -18,6 +18,7 @@ fn in_steps(shop: &mut Shop) -> Result<()> {
     shop.item("3", &["bulky", "small"])?;
     shop.put("4", None)?;
     shop.put("5", Some("no item"))?;
+    shop.settle()?;
     shop.class("small", 1)?;
     shop.settle()?;
     shop.delete_class("bulky")?;
@@ -78,6 +79,21 @@ fn puts_out_the_same(disk: Disk) -> Result<()> {
         ensure!(found == expected, "{found:?} instead of {expected:?}");
         Ok(())
     })
+}
+
+#[test]
+fn is_the_same_each_time() -> Result<()> {
+    let run = || {
+        let mut shop = Shop::open(2)?;
+        in_a_flow(&mut shop)?;
+        Ok::<_, anyhow::Error>((shop.driver.committed(ENRICHED), shop.driver.calls(), shop.driver.now()))
+    };
+    let first = run()?;
+
+    for _ in 0..10 {
+        assert_eq!(run()?, first);
+    }
+    Ok(())
 }
 
 #[test]
