@@ -251,7 +251,8 @@ impl Driver {
         disks.into_iter().flatten().for_each(|(_, disk)| disk.lose_disk());
     }
 
-    /// Lets a host die at a call to come; it is started again at once. It replaces a crash that was ordered before.
+    /// Lets a host die at a call to come. It is started again at once, unless it was about to end anyway. It replaces a crash
+    /// that was ordered before.
     pub fn crash_at(&self, crash: Crash) {
         self.calls.order(crash);
     }

@@ -1,7 +1,7 @@
 //! `delivery-time` on several hosts: they join, leave, die and lose their disks in the middle of a walk.
 
-use anyhow::Result;
-use gristmill_host::driver::Driver;
+use anyhow::{Context, Result, ensure};
+use gristmill_host::driver::{Crash, Disk, Driver};
 use gristmill_host::status::TaskState;
 
 use super::shop::{CLASSES, Shop};
@@ -145,4 +145,45 @@ fn walks_on_while_hosts_come_and_go() -> Result<()> {
 
     assert!(shop.minimums()?.values().all(|minimum| *minimum == Some(15.into())));
     shop.check()
+}
+
+/// Two hosts share a walk, then one of them goes; a crash comes at one of the calls.
+fn with_a_crash(crash: Crash) -> Result<Shop> {
+    let mut shop = Shop::open(2)?;
+    shop.class("bulky", 2)?;
+    shop.items(0..10, &["bulky"])?;
+    shop.settle()?;
+    shop.class("bulky", 5)?;
+    shop.into_a_walk()?;
+    shop.driver.crash_at(crash);
+    join(&mut shop, "b")?;
+    shop.item("3", &["bulky", "other"])?;
+    shop.driver.leave("a");
+    shop.settle()?;
+    Ok(shop)
+}
+
+#[test]
+fn shares_a_walk_whenever_one_of_the_hosts_dies() -> Result<()> {
+    shares_a_walk(Disk::Kept)
+}
+
+#[test]
+fn shares_a_walk_whenever_one_of_the_hosts_dies_and_loses_its_disk() -> Result<()> {
+    shares_a_walk(Disk::Lost)
+}
+
+fn shares_a_walk(disk: Disk) -> Result<()> {
+    let mut crashes = 0;
+    for crash in Crash::everywhere(disk) {
+        let shop = with_a_crash(crash).with_context(|| format!("{crash:?}"))?;
+        shop.check().with_context(|| format!("{crash:?}"))?;
+        ensure!(shop.minimums()?.values().all(|minimum| *minimum == Some(5.into())), "{crash:?}");
+        if shop.driver.crashes() == 0 {
+            break;
+        }
+        crashes += 1;
+    }
+    ensure!(crashes > 150, "only {crashes} crashes");
+    Ok(())
 }
