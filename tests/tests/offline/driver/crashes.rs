@@ -64,7 +64,6 @@ fn at_every_call(
         crashes += 1;
     }
     ensure!(crashes > 200, "only {crashes} crashes");
-    println!("{crashes} crashes with the disk {disk:?}");
     Ok(())
 }
 
