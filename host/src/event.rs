@@ -18,7 +18,7 @@ pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 pub use state::{
-    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, RestoreBegan, RestoreEnded, RowNotIndexed,
+    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded, RowNotIndexed,
     StepFailed, StoreAwaited, StoreDiscarded,
 };
 

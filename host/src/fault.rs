@@ -200,6 +200,9 @@ codes! {
     JobUnknown = "job_unknown", Record, Never:
         "A job is of a kind that the plugin does not have any more.",
         "Cancel the job, or deploy a version of the plugin that knows it.";
+    OrderInvalid = "order_invalid", Record, Never:
+        "An order in the inbox of a transform is none, or is about something that the transform does not have.",
+        "Give orders with this version's `gristmill reemit` and `gristmill jobs`, and check the names of source, index and job.";
     JobStuck = "job_stuck", Record, Never:
         "The steps of a job do nothing and give the same cursor for ever.",
         "The plugin's developer has to correct the job; cancel it meanwhile.";

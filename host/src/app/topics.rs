@@ -47,6 +47,8 @@ pub enum Role {
     DeadLetters,
     /// It keeps its state in it.
     Changelog,
+    /// It takes orders of the operator from it.
+    Inbox,
 }
 
 impl Use {
@@ -57,6 +59,7 @@ impl Use {
             Role::Sink(name) => format!("sink {name}"),
             Role::DeadLetters => "dead letters".to_owned(),
             Role::Changelog => "changelog".to_owned(),
+            Role::Inbox => "inbox".to_owned(),
         };
         format!("{}: {role}", self.transform)
     }
@@ -67,7 +70,7 @@ impl Need {
     fn is_compacted(&self) -> bool {
         let is_compacted = |role: &Role| match role {
             Role::Source(_, SourceKind::Table | SourceKind::Broadcast) | Role::Changelog => true,
-            Role::Source(_, SourceKind::Stream) | Role::Sink(_) | Role::DeadLetters => false,
+            Role::Source(_, SourceKind::Stream) | Role::Sink(_) | Role::DeadLetters | Role::Inbox => false,
         };
         self.uses.iter().any(|usage| is_compacted(&usage.role))
     }
@@ -75,7 +78,7 @@ impl Need {
     /// Whether it belongs to the host alone, which makes it by itself under the application's prefix.
     fn is_internal(&self, app: &AppId) -> bool {
         let is_internal = |role: &Role| match role {
-            Role::DeadLetters | Role::Changelog => true,
+            Role::DeadLetters | Role::Changelog | Role::Inbox => true,
             Role::Source(..) | Role::Sink(_) => false,
         };
         self.uses.iter().all(|usage| is_internal(&usage.role))
@@ -86,6 +89,10 @@ impl Need {
         self.uses.iter().any(|usage| usage.role == Role::Changelog)
     }
 
+    fn is_inbox(&self) -> bool {
+        self.uses.iter().any(|usage| usage.role == Role::Inbox)
+    }
+
     /// How to make it.
     fn plan(&self, partitions: i32) -> TopicPlan {
         let policy = if self.is_compacted() { "compact" } else { "delete" };
@@ -93,6 +100,10 @@ impl Need {
         if self.is_changelog() {
             settings.insert("delete.retention.ms", CHANGELOG_TOMBSTONES.as_millis().to_string());
             settings.insert("segment.bytes", CHANGELOG_SEGMENT_BYTES.to_string());
+        }
+        if self.is_inbox() {
+            // An order waits for its host, however long that stands still.
+            settings.insert("retention.ms", "-1".to_owned());
         }
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         TopicPlan { name: self.name.clone(), partitions, replication: None, settings }
@@ -119,6 +130,7 @@ pub fn needs(pipeline: &Pipeline) -> Vec<Need> {
         add(&deployment.dead_letters, deployment, Role::DeadLetters);
         if deployment.keeps_state() {
             add(&deployment.changelog(), deployment, Role::Changelog);
+            add(&deployment.inbox(), deployment, Role::Inbox);
         }
     }
     needs
@@ -130,17 +142,17 @@ pub fn names(pipeline: &Pipeline) -> BTreeSet<TopicName> {
 }
 
 /// How to make the topics that do not exist yet. A source gets as many partitions as the sources that it is joined
-/// with, a changelog as many as the sources of its transform; everything else gets `partitions`.
+/// with, a changelog or an inbox as many as the sources of its transform; everything else gets `partitions`.
 pub fn plans(pipeline: &Pipeline, facts: &Facts, partitions: i32) -> Vec<TopicPlan> {
     let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
     missing.map(|need| need.plan(task_count(pipeline, facts, &need.name).unwrap_or(partitions))).collect()
 }
 
-/// How to make the missing topics that belong to the host alone. A changelog waits for the sources of its transform.
+/// How to make the missing topics that belong to the host alone. A changelog and an inbox wait for the sources of their transform.
 pub fn internal_plans(pipeline: &Pipeline, facts: &Facts) -> Vec<TopicPlan> {
     let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
     let ours = missing.filter(|need| need.is_internal(&pipeline.app.id));
-    let plan = |need: Need| match need.is_changelog() {
+    let plan = |need: Need| match need.is_changelog() || need.is_inbox() {
         true => task_count(pipeline, facts, &need.name).map(|count| need.plan(count)),
         // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
         false => Some(need.plan(-1)),
@@ -148,13 +160,13 @@ pub fn internal_plans(pipeline: &Pipeline, facts: &Facts) -> Vec<TopicPlan> {
     ours.filter_map(plan).collect()
 }
 
-/// The partition count of an existing source of the transforms that this topic belongs to as a source or a changelog: it
-/// must have as many partitions.
+/// The partition count of an existing source of the transforms that this topic belongs to as a source, a changelog or an
+/// inbox: it must have as many partitions.
 fn task_count(pipeline: &Pipeline, facts: &Facts, name: &TopicName) -> Option<i32> {
     let is_of = |deployment: &&Deployment| {
         let mut sources = deployment.partitioned_sources();
         sources.any(|source| source.topic == *name)
-            || (deployment.keeps_state() && deployment.changelog() == *name)
+            || (deployment.keeps_state() && [deployment.changelog(), deployment.inbox()].contains(name))
     };
     let sources = pipeline.deployments.iter().filter(is_of).flat_map(Deployment::partitioned_sources);
     sources.filter_map(|source| facts.get(&source.topic)).map(|facts| facts.partitions).next()
@@ -168,8 +180,9 @@ pub fn misfits(pipeline: &Pipeline, facts: &Facts) -> Vec<Fault> {
     let joins = pipeline.deployments.iter().filter_map(|deployment| not_co_partitioned(deployment, facts));
     let changelogs =
         pipeline.deployments.iter().filter_map(|deployment| changelog_mismatch(deployment, facts));
+    let inboxes = pipeline.deployments.iter().filter_map(|deployment| inbox_mismatch(deployment, facts));
     let unfit = needs(pipeline).into_iter().filter_map(|need| unfit(&need, facts));
-    missing.into_iter().chain(joins).chain(changelogs).chain(unfit).collect()
+    missing.into_iter().chain(joins).chain(changelogs).chain(inboxes).chain(unfit).collect()
 }
 
 /// One fault for all missing topics: they are made with one command.
@@ -207,22 +220,40 @@ fn not_co_partitioned(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
 /// State lies in the partition with the number of its task: after a change of the count it would be another task's.
 fn changelog_mismatch(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
     let name = deployment.changelog();
-    let changelog = facts.get(&name).filter(|_| deployment.keeps_state())?;
-    let (source, count) = deployment
-        .partitioned_sources()
-        .find_map(|source| Some((&source.topic, facts.get(&source.topic)?.partitions)))?;
-    if changelog.partitions == count {
-        return None;
-    }
+    let (own, source, count) = other_count(deployment, &name, facts)?;
     let message = format!(
-        "transform `{}` cannot start: its changelog has {} partitions, its source `{source}` has {count}",
-        deployment.name, changelog.partitions
+        "transform `{}` cannot start: its changelog has {own} partitions, its source `{source}` has {count}",
+        deployment.name
     );
     let cause = format!("topic `{name}` was created for an earlier partition count");
     let hint = format!(
         "restore the old partition count, or start without the state: stop all hosts and delete topic `{name}`"
     );
     Some(Fault::new(Code::ChangelogPartitionMismatch, message).because(cause).hint(hint))
+}
+
+fn inbox_mismatch(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
+    let name = deployment.inbox();
+    let (own, source, count) = other_count(deployment, &name, facts)?;
+    let message = format!(
+        "transform `{}` cannot start: its inbox has {own} partitions, its source `{source}` has {count}",
+        deployment.name
+    );
+    let hint = format!("stop all hosts and delete topic `{name}`: it is made anew, and orders in it are lost");
+    Some(Fault::new(Code::NotCoPartitioned, message).hint(hint))
+}
+
+/// The partition count of a topic of a transform that keeps state, with a source that has another count.
+fn other_count<'d>(
+    deployment: &'d Deployment,
+    name: &TopicName,
+    facts: &Facts,
+) -> Option<(i32, &'d TopicName, i32)> {
+    let own = facts.get(name).filter(|_| deployment.keeps_state())?.partitions;
+    let (source, count) = deployment
+        .partitioned_sources()
+        .find_map(|source| Some((&source.topic, facts.get(&source.topic)?.partitions)))?;
+    (own != count).then_some((own, source, count))
 }
 
 fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
@@ -243,8 +274,12 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
             let cause = "it is compacted: a dead letter may have no key, and would replace another one";
             Some(fault(usage, cause, "delete"))
         }
+        Role::Inbox if facts.is_compacted() => {
+            let cause = "it is compacted: an order would replace another one";
+            Some(fault(usage, cause, "delete"))
+        }
         // The rows of a table whose topic is not compacted go to the changelog of the transform.
-        Role::Source(..) | Role::Sink(_) | Role::DeadLetters | Role::Changelog => None,
+        Role::Source(..) | Role::Sink(_) | Role::DeadLetters | Role::Changelog | Role::Inbox => None,
     })
 }
 

@@ -282,7 +282,12 @@ impl Deployment {
         TopicName::new(&format!("{}.{}.changelog", self.app, self.name))
     }
 
-    /// Whether its tasks keep state, and with it a changelog: tables, copies of broadcast topics, stores, jobs.
+    /// The topic through which an operator's orders reach its tasks: `<app>.<transform>.inbox`.
+    pub fn inbox(&self) -> TopicName {
+        TopicName::new(&format!("{}.{}.inbox", self.app, self.name))
+    }
+
+    /// Whether its tasks keep state, and with it a changelog and an inbox: tables, copies of broadcast topics, stores, jobs.
     pub fn keeps_state(&self) -> bool {
         let is_kept = |source: &BoundSource| source.kind != SourceKind::Stream;
         self.sources.iter().flatten().any(is_kept) || !self.stores.is_empty() || !self.jobs.is_empty()

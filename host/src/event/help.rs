@@ -22,6 +22,7 @@ const HELP: &[(&str, &str)] = &[
     ("gristmill_job_rows", "Rows that a job has to look at, where that is known."),
     ("gristmill_job_rows_total", "Rows that steps of jobs have looked at."),
     ("gristmill_job_steps_failed_total", "Steps of jobs that failed."),
+    ("gristmill_orders_total", "Orders of an operator that tasks have taken from their inbox."),
     ("gristmill_job_steps_total", "Steps of jobs that were kept."),
     ("gristmill_job_visited_rows", "Rows that a job has looked at."),
     ("gristmill_jobs_ended_total", "Jobs that came to their end, or were given up."),

@@ -169,6 +169,26 @@ impl JobStepped<'_> {
     }
 }
 
+/// A task carries out an order of the operator.
+#[derive(Debug)]
+pub struct OrderTaken<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// Where the order lies in the inbox.
+    pub offset: Offset,
+    /// The order.
+    pub order: &'a str,
+}
+
+impl OrderTaken<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        let Self { task, offset, order } = self;
+        tracing::info!(%task, %offset, order, "takes an order from its inbox");
+        registry().add("gristmill_orders_total", &[("transform", task.transform.as_str())], 1);
+    }
+}
+
 /// A step of a job failed; it is tried again, later and smaller.
 #[derive(Debug)]
 pub struct StepFailed<'a> {

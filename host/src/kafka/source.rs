@@ -70,7 +70,9 @@ impl KafkaSource {
     /// # Errors
     /// `client_key_unknown`, `kafka_failed`.
     pub fn join(kafka: &Kafka, deployment: &Deployment, worker_id: &str) -> Result<Self, Fault> {
-        let topics: Vec<_> = deployment.partitioned_sources().map(|source| source.topic.clone()).collect();
+        let inbox = deployment.keeps_state().then(|| deployment.inbox());
+        let sources = deployment.partitioned_sources().map(|source| source.topic.clone());
+        let topics: Vec<_> = sources.chain(inbox).collect();
         Self::join_group(kafka, &deployment.group(), worker_id, &topics, deployment.batch)
     }
 

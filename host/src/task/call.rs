@@ -8,8 +8,8 @@ use crate::record::Chunk;
 use crate::task::check::{Checked, Given, check};
 use crate::task::culprits::Form;
 use crate::task::effects::{Effects, Parts};
-use crate::task::run::{Care, Condemned, Run};
-use crate::task::spec::Place;
+use crate::task::run::{Care, Condemned, Goal, Run};
+use crate::task::spec::{INBOX, Place};
 use crate::task::{Surroundings, Task, Turn};
 
 /// A record is dead-lettered for time only after this many runs alone: the machine may have been busy.
@@ -115,7 +115,14 @@ impl Task {
         Turn::Searching
     }
 
-    fn finish(
+    fn move_job(&mut self, run: &Run, outcome: &Outcome, around: &Surroundings<'_>) {
+        if let Goal::Job { name, cursor } = &run.goal {
+            let counts = (run.records.len() as u64, outcome.outputs.len() as u64);
+            self.move_repeat(name, cursor.clone(), counts, around);
+        }
+    }
+
+    pub(super) fn finish(
         &mut self,
         (mut run, kept): (Run, Option<Vec<u32>>),
         (outcome, checked): (Outcome, Checked),
@@ -124,6 +131,7 @@ impl Task {
         if let Err(fault) = self.index_written(around) {
             return self.broken(run, fault);
         }
+        self.move_job(&run, &outcome, around);
         self.keep_call();
         let dropped = checked.rejected.iter().map(|rejection| rejection.index).collect();
         if !checked.rejected.is_empty() {
@@ -136,10 +144,13 @@ impl Task {
         }
         self.stream_time = latest(&run.records).max(self.stream_time);
         self.has_effects = true;
-        if self.broadcast.is_source(run.source) {
-            self.broadcast.advance(run.source, run.partition, run.until);
-        } else {
-            self.buffer.advance(run.source, run.until);
+        match &run.goal {
+            Goal::Source if self.broadcast.is_source(run.source) => {
+                self.broadcast.advance(run.source, run.partition, run.until);
+            }
+            Goal::Source => self.buffer.advance(run.source, run.until),
+            Goal::Orders(_) => self.buffer.advance(INBOX, run.until),
+            Goal::Job { .. } => {}
         }
         let dead = self.dead_letters(&run);
         self.report(&run, &outcome, &dead);
@@ -218,7 +229,7 @@ impl Task {
     }
 
     /// There is no instance, or the state has failed.
-    fn broken(&mut self, run: Run, fault: Fault) -> Turn {
+    pub(super) fn broken(&mut self, run: Run, fault: Fault) -> Turn {
         if fault.code().is_of_a_store() {
             return Turn::Damaged(fault);
         }
@@ -238,11 +249,16 @@ impl Task {
     }
 
     fn report(&self, run: &Run, outcome: &Outcome, dead: &[(Condemned, Form)]) {
-        let source = self.spec.source(run.source).map_or("", |source| source.name.as_str());
+        // Rows that are handed out again are no records that came in, but the orders for them are.
+        let (source, records) = match run.goal {
+            Goal::Source => (run.source, run.records.len()),
+            Goal::Orders(_) => (INBOX, run.records.len()),
+            Goal::Job { .. } => (run.source, 0),
+        };
         event::BatchProcessed {
             task: &self.id,
-            source,
-            records: run.records.len(),
+            source: self.spec.source(source).map_or("", |source| source.name.as_str()),
+            records,
             outputs: outcome.outputs.len(),
             skipped: &outcome.skipped,
             measurements: &outcome.measurements,

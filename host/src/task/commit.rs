@@ -79,6 +79,7 @@ impl Task {
     /// # Errors
     /// The local store failed: it has to be discarded and restored.
     pub fn commit(&mut self, acknowledged: Option<Offset>, now: Timestamp) -> Result<(), Fault> {
+        self.forget_culprits();
         self.record = self.next_record();
         self.buffer.commit();
         self.broadcast.commit();
@@ -89,14 +90,21 @@ impl Task {
         if self.is_fresh() {
             self.phase = Phase::Running;
         }
-        if !self.culprits.is_empty() {
-            for input in self.buffer.inputs() {
-                let (source, partition) = (input.source(), self.id.partition);
-                self.culprits.forget_before(Place { source, partition, offset: input.position() });
-            }
-            self.broadcast.places().for_each(|place| self.culprits.forget_before(place));
-        }
         self.state.commit(&self.checkpoint(now))
+    }
+
+    /// Forgets records that this commit passes: nobody meets them again. Rows that are repeated lie before that, and what is
+    /// known of them stays, or an abort would begin the search anew for ever.
+    fn forget_culprits(&mut self) {
+        if self.culprits.is_empty() {
+            return;
+        }
+        for input in self.buffer.inputs() {
+            let place = |offset| Place { source: input.source(), partition: self.id.partition, offset };
+            let from = input.committed().unwrap_or_default();
+            self.culprits.forget_between(from, place(input.position()));
+        }
+        self.broadcast.places().for_each(|place| self.culprits.forget_between(Offset(0), place));
     }
 
     fn checkpoint(&self, now: Timestamp) -> Checkpoint {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::id::Offset;
 use crate::task::run::{Care, Condemned, Run};
 use crate::task::spec::Place;
 
@@ -105,11 +106,11 @@ impl Culprits {
         before.is_some_and(|(first, last)| first.source == place.source && place <= *last)
     }
 
-    /// Forgets records of a partition that lie before a committed position: nobody meets them again.
-    pub(crate) fn forget_before(&mut self, position: Place) {
+    /// Forgets records of a partition that lie before a position, but none before `from`.
+    pub(crate) fn forget_between(&mut self, from: Offset, position: Place) {
         let is_ahead = |place: &Place| {
             (place.source, place.partition) != (position.source, position.partition)
-                || place.offset >= position.offset
+                || !(from..position.offset).contains(&place.offset)
         };
         self.condemned.retain(|place, _| is_ahead(place));
         self.timeouts.retain(|place, _| is_ahead(place));
@@ -147,7 +148,7 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Offset, Partition, SourceIndex};
+    use crate::id::{Partition, SourceIndex};
 
     fn place(offset: i64) -> Place {
         Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(offset) }
@@ -160,9 +161,9 @@ mod tests {
         culprits.timed_out(place(4));
         culprits.suspect(place(1), place(4));
 
-        culprits.forget_before(place(4));
+        culprits.forget_between(Offset(0), place(4));
         assert!(culprits.is_suspect(place(4)) && !culprits.is_suspect(place(5)));
-        culprits.forget_before(place(5));
+        culprits.forget_between(Offset(0), place(5));
 
         assert!(culprits.is_empty());
     }

@@ -126,12 +126,12 @@ impl Effects {
 
     /// Whether this was a step of a job.
     pub fn is_step(&self) -> bool {
-        self.job.is_some()
+        self.job.is_some() || self.run.is_of_job()
     }
 
     /// How many source records they stand for; of a step, how many records it sends.
     pub fn records(&self) -> usize {
-        if self.is_step() { self.outcome.outputs.len() } else { self.run.records.len() }
+        if self.job.is_some() { self.outcome.outputs.len() } else { self.run.records.len() }
     }
 
     /// The offsets of those records, in the order of their numbers as causes.

@@ -191,6 +191,11 @@ impl Jobs {
         trial.failures
     }
 
+    /// Gives a job another chance.
+    pub(crate) fn forgive(&mut self, job: &JobName) {
+        self.trials.remove(job);
+    }
+
     /// The plugin asks for the same step again, later; as often as it likes.
     pub(crate) fn retry(&mut self, job: &JobName, elapsed: Duration) {
         let trial = self.trial(job);

@@ -2,6 +2,7 @@
 
 use crate::id::{Offset, Partition, SourceIndex};
 use crate::record::{Chunk, RecordRef};
+use crate::task::effects::JobName;
 use crate::task::spec::Place;
 
 /// A record that goes to the dead letters, and why.
@@ -26,6 +27,20 @@ pub(crate) enum Care {
     Suspect,
 }
 
+/// What moves on when a run is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Goal {
+    /// The position of the records' source.
+    Source,
+    /// The position of the inbox: the records are rows that orders named. For each of them the position behind its order.
+    Orders(Vec<Offset>),
+    /// A job of the host that repeats rows; none ends it.
+    Job {
+        name: JobName,
+        cursor: Option<Vec<u8>>,
+    },
+}
+
 /// Records for one call, and what is known about them.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
@@ -41,12 +56,25 @@ pub(crate) struct Run {
     pub(crate) condemned: Vec<Condemned>,
     /// How careful to be.
     pub(crate) care: Care,
+    /// What it is for.
+    pub(crate) goal: Goal,
 }
 
 impl Run {
     /// A run of records that nothing is known about.
     pub(crate) fn new((source, partition): (SourceIndex, Partition), records: Chunk, until: Offset) -> Self {
-        Self { source, partition, records, until, condemned: Vec::new(), care: Care::Ordinary }
+        let (condemned, care, goal) = (Vec::new(), Care::Ordinary, Goal::Source);
+        Self { source, partition, records, until, condemned, care, goal }
+    }
+
+    /// Whether its records are rows that the plugin has seen already.
+    pub(crate) fn is_repeat(&self) -> bool {
+        self.goal != Goal::Source
+    }
+
+    /// Whether it is a part of a job.
+    pub(crate) fn is_of_job(&self) -> bool {
+        matches!(self.goal, Goal::Job { .. })
     }
 
     /// Where one of its records lies.
@@ -88,18 +116,44 @@ impl Run {
             None => half,
             Some(kept) => kept.get(half).copied().unwrap_or_default() as usize,
         };
+        self.cut(middle, care)
+    }
+
+    /// Two runs: one with so many records, and one with the others.
+    pub(crate) fn cut(self, middle: usize, care: Care) -> [Self; 2] {
         let (left, right) =
             (self.records.slice(&(0..middle)), self.records.slice(&(middle..self.records.len())));
         let boundary = u32::try_from(middle).unwrap_or(u32::MAX);
         let (before, mut behind): (Vec<_>, Vec<_>) =
             self.condemned.into_iter().partition(|condemned| condemned.index < boundary);
         behind.iter_mut().for_each(|condemned| condemned.index -= boundary);
-        let until = left.last().map_or(self.until, |record| record.offset().next());
+        let (first, second) = self.goal.cut(&left);
+        let until = match &first {
+            Goal::Orders(behind) => behind.last().copied().unwrap_or(self.until),
+            _ => left.last().map_or(self.until, |record| record.offset().next()),
+        };
         let key = (self.source, self.partition);
         [
-            Self { condemned: before, care, ..Self::new(key, left, until) },
-            Self { condemned: behind, care, ..Self::new(key, right, self.until) },
+            Self { condemned: before, care, goal: first, ..Self::new(key, left, until) },
+            Self { condemned: behind, care, goal: second, ..Self::new(key, right, self.until) },
         ]
+    }
+}
+
+impl Goal {
+    /// The goals of a run's first records, and of the others.
+    fn cut(self, first: &Chunk) -> (Self, Self) {
+        match self {
+            Self::Source => (Self::Source, Self::Source),
+            Self::Orders(mut behind) => {
+                let rest = behind.split_off(first.len().min(behind.len()));
+                (Self::Orders(behind), Self::Orders(rest))
+            }
+            Self::Job { name, cursor } => {
+                let reached = first.last().and_then(|row| row.key()).map(<[u8]>::to_vec);
+                (Self::Job { name: name.clone(), cursor: reached }, Self::Job { name, cursor })
+            }
+        }
     }
 }
 

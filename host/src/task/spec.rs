@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::manifest::SourceKind;
-use crate::config::pipeline::{BatchBounds, BoundSource, Deployment, JobBounds, Limits, StateBounds};
+use crate::config::pipeline::{BatchBounds, BoundSource, Deployment, JobBounds, Limits, Start, StateBounds};
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TopicName, TopicPartition, TransformName};
 use crate::io::TopicFacts;
 
@@ -32,6 +32,22 @@ pub struct Spec {
     pub tasks: u32,
     /// What its tasks keep.
     pub state: StateSpec,
+    /// Where orders of the operator come from, as one more source; none for a transform that keeps nothing.
+    pub inbox: Option<BoundSource>,
+}
+
+/// The inbox as a source; no manifest has so many.
+pub const INBOX: SourceIndex = SourceIndex(u32::MAX);
+
+fn inbox(deployment: &Deployment) -> Option<BoundSource> {
+    deployment.keeps_state().then(|| BoundSource {
+        index: INBOX,
+        name: "inbox".to_owned(),
+        kind: SourceKind::Stream,
+        topic: deployment.inbox(),
+        start: Start::Earliest,
+        previous: false,
+    })
 }
 
 /// Ids of topics, by name.
@@ -195,6 +211,7 @@ impl Spec {
             batch: deployment.batch,
             tasks: tasks.max(1),
             state: StateSpec::new(deployment, keeps_latest),
+            inbox: inbox(deployment),
         }
     }
 
@@ -205,9 +222,12 @@ impl Spec {
         self
     }
 
-    /// A source that is bound.
+    /// A source that is bound, or the inbox.
     pub fn source(&self, index: SourceIndex) -> Option<&BoundSource> {
-        self.sources.get(index.0 as usize).and_then(Option::as_ref)
+        match index {
+            INBOX => self.inbox.as_ref(),
+            index => self.sources.get(index.0 as usize).and_then(Option::as_ref),
+        }
     }
 
     /// A sink.
@@ -215,9 +235,10 @@ impl Spec {
         self.sinks.get(index.0 as usize)
     }
 
-    /// The sources that are partitioned among tasks, in the order of the manifest.
+    /// The sources that are partitioned among tasks, in the order of the manifest, and behind them the inbox.
     pub fn partitioned(&self) -> impl Iterator<Item = &BoundSource> {
-        self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast)
+        let own = self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast);
+        own.chain(&self.inbox)
     }
 
     /// The sources that every task sees whole, in the order of the manifest.

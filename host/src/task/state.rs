@@ -28,7 +28,7 @@ pub use position::{PositionRecord, Positions, says_state};
 
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
-use crate::io::{StoreEngine, StoreRange, Visit, Write, behind_prefix};
+use crate::io::{Job, StoreEngine, StoreRange, Visit, Write, behind_prefix};
 use crate::record::{Chunk, RecordRef};
 use crate::task::spec::Place;
 use crate::task::state::checkpoint::Checkpoint;
@@ -231,10 +231,16 @@ impl TaskState {
 
     /// The value of a row of a table, as the call has it.
     pub(crate) fn row_value(&self, table: &Store, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(local) = self.get_local(&key::below(&table.prefix, key))? else { return Ok(None) };
         let mut row = Chunk::new();
-        lent::push(&mut row, table, key, &local);
+        self.push_row(table, key, &mut row)?;
         Ok(row.first().and_then(|row| row.value()).map(<[u8]>::to_vec))
+    }
+
+    /// Appends a row of a table, as the call has it. False when there is none.
+    pub(crate) fn push_row(&self, table: &Store, key: &[u8], rows: &mut Chunk) -> Result<bool, Fault> {
+        let Some(local) = self.get_local(&key::below(&table.prefix, key))? else { return Ok(false) };
+        lent::push(rows, table, key, &local);
+        Ok(true)
     }
 
     /// Rows of a store that the call has written and whose terms are not known yet: the positions of its store's indexes
@@ -293,6 +299,15 @@ impl TaskState {
         self.call
             .set(key::below(&key::prefix(key::Kind::Job, kind), name.as_bytes()), row.map(JobRow::write));
         self.has_touched_jobs = true;
+    }
+
+    /// Starts a job of the host, from its beginning, also when one of this name is under way.
+    pub(crate) fn start_own_job(&mut self, (kind, name): (&str, &str), payload: Vec<u8>, total: Option<u64>) {
+        self.generation.call += 1;
+        let (kind, name, generation) = (kind.to_owned(), name.to_owned(), self.generation.call);
+        let job = Job { kind, name, generation, payload, cursor: None, superseded_cursor: None };
+        let row = JobRow { job, started: self.now, total, ..JobRow::default() };
+        self.set_job((&row.job.kind, &row.job.name), Some(&row));
     }
 
     /// The rows of a broadcast table, with the places of their records.

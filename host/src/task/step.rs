@@ -8,6 +8,7 @@ use crate::task::call::harm;
 use crate::task::check::{Checked, Given, check};
 use crate::task::effects::{Effects, JobName};
 use crate::task::jobs::{self, FAILURES_MAX, STANDSTILLS_MAX};
+use crate::task::repeat::REPEAT;
 use crate::task::state::job::JobRow;
 use crate::task::{Surroundings, Task, Turn};
 
@@ -15,6 +16,9 @@ impl Task {
     /// Lets a job make one step, in one call.
     pub(super) fn step(&mut self, row: JobRow, around: &Surroundings<'_>) -> Turn {
         let name = jobs::name(&row);
+        if name.0 == REPEAT {
+            return self.repeat_page(row, around);
+        }
         if !self.spec.state.jobs.contains(&name.0) {
             let what = format!("the plugin has no job of kind `{}` any more", name.0);
             return self.end_job(row, Some(Fault::new(Code::JobUnknown, what)), around);
@@ -75,27 +79,8 @@ impl Task {
             let what = format!("{standstills} steps in a row gave the same cursor and nothing else");
             return self.end_job(row, Some(Fault::new(Code::JobStuck, what)), around);
         }
-        event::JobStepped { task: &self.id, kind: &name.0, visited, emitted }.emit();
         if current.is_some() {
-            let mut row = row;
-            row.visited = row.visited.saturating_add(visited);
-            row.emitted = row.emitted.saturating_add(emitted);
-            row.total = total.or(row.total);
-            row.job.cursor = cursor;
-            let is_done = row.job.cursor.is_none();
-            if is_done {
-                let (visited, emitted) = (row.visited, row.emitted);
-                event::JobEnded {
-                    task: &self.id,
-                    kind: &name.0,
-                    name: &name.1,
-                    visited,
-                    emitted,
-                    fault: None,
-                }
-                .emit();
-            }
-            self.state.set_job((&name.0, &name.1), (!is_done).then_some(&row));
+            self.move_job_on(JobRow { total: total.or(row.total), ..row }, cursor, (visited, emitted));
         }
         if let Err(fault) = self.index_written(around) {
             return Turn::Damaged(fault);
@@ -104,6 +89,26 @@ impl Task {
         self.has_effects = true;
         let after = self.broadcast.after(&self.spec);
         Turn::Made(Box::new(Effects::of_step(name, outcome, self.stream_time, checked.bytes).after(after)))
+    }
+
+    /// A job got on, as part of the call under way; without a cursor it is done.
+    pub(super) fn move_job_on(
+        &mut self,
+        mut row: JobRow,
+        cursor: Option<Vec<u8>>,
+        (visited, emitted): (u64, u64),
+    ) {
+        let (task, (kind, name)) = (&self.id, jobs::name(&row));
+        event::JobStepped { task, kind: &kind, visited, emitted }.emit();
+        row.visited = row.visited.saturating_add(visited);
+        row.emitted = row.emitted.saturating_add(emitted);
+        row.job.cursor = cursor;
+        let is_done = row.job.cursor.is_none();
+        if is_done {
+            let (visited, emitted) = (row.visited, row.emitted);
+            event::JobEnded { task, kind: &kind, name: &name, visited, emitted, fault: None }.emit();
+        }
+        self.state.set_job((&kind, &name), (!is_done).then_some(&row));
     }
 
     fn step_failed(

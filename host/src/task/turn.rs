@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::record::RecordRef;
 use crate::task::run::Run;
+use crate::task::spec::INBOX;
 use crate::task::{Phase, Surroundings, Task, Turn};
 
 /// Why there is no run.
@@ -41,6 +42,7 @@ impl Task {
             Err(fault) => return Turn::Damaged(fault),
         }
         match self.next_run(around) {
+            Ok(run) if run.source == INBOX => self.obey(run, around),
             Ok(run) => self.process(run, around),
             Err(Nothing::Quiet) => Turn::Searching,
             Err(Nothing::Empty) => Turn::Idle,

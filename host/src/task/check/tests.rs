@@ -24,6 +24,7 @@ fn spec() -> Spec {
         batch: BatchBounds::default(),
         tasks: 1,
         state: crate::task::spec::StateSpec::default(),
+        inbox: None,
     }
 }
 

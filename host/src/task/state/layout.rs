@@ -3,7 +3,7 @@
 use crate::config::manifest::SourceKind;
 use crate::id::{SourceIndex, TopicName};
 use crate::io::StoreIndex;
-use crate::task::spec::Spec;
+use crate::task::spec::{INBOX, Spec};
 use crate::task::state::key::{self, Kind};
 
 /// The stores, indexes and jobs of a transform.
@@ -44,9 +44,10 @@ pub(crate) struct Index {
 
 impl Layout {
     pub(crate) fn new(spec: &Spec) -> Self {
+        let named = spec.partitioned().filter(|source| source.index != INBOX);
         let mut layout = Self {
             call_bytes: usize::try_from(spec.state.call_bytes).unwrap_or(usize::MAX),
-            sources: spec.partitioned().map(|source| (source.name.clone(), source.index)).collect(),
+            sources: named.map(|source| (source.name.clone(), source.index)).collect(),
             ..Self::default()
         };
         for source in spec.sources.iter().flatten().filter(|source| source.kind != SourceKind::Stream) {

@@ -114,6 +114,7 @@ pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
             jobs: vec!["walk".into()],
             ..StateSpec::default()
         },
+        inbox: None,
     }
 }
 

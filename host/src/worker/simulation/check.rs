@@ -1,14 +1,19 @@
 //! What must be true of the topics, folded from every record of them: a model that shares nothing with the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::TopicName;
 use crate::memory::{Content, Stored};
 use crate::worker::simulation::plugin::Kind;
-use crate::worker::simulation::world::{GROUP, World};
+use crate::worker::simulation::world::{GROUP, Ordered, World};
 
 /// What came of a record: how many outputs, and the codes of its dead letters.
 type Traces = BTreeMap<u64, (usize, Vec<String>)>;
+
+/// Whether an output is none of a new record.
+fn is_extra(output: &str) -> bool {
+    output.ends_with("|walk") || output.ends_with("|again")
+}
 
 impl World {
     /// The committed outputs and dead letters are exactly those of the records below the committed positions.
@@ -39,7 +44,7 @@ impl World {
     fn traces(&self) -> Result<Traces, String> {
         let mut traces = Traces::new();
         for (_, value) in self.visible("enriched") {
-            if value.ends_with("|walk") {
+            if is_extra(&value) {
                 continue;
             }
             let number = value.split('|').next().and_then(|number| number.parse().ok());
@@ -147,7 +152,7 @@ impl World {
             let parts: Vec<_> = value.split('|').collect();
             let number = parts[0].parse().map_err(|_| "an output without a number")?;
             let expected = counted.get(&number).copied().unwrap_or_default().to_string();
-            if parts[3] != "walk" && parts[3] != expected {
+            if !is_extra(&value) && parts[3] != expected {
                 return Err(format!(
                     "record {number} of `{key}` was counted as {} and is {expected}",
                     parts[3]
@@ -191,6 +196,31 @@ impl World {
     /// Whether some output begins like this.
     pub(super) fn has_output(&self, start: &str) -> bool {
         self.visible("enriched").iter().any(|(_, value)| value.starts_with(start))
+    }
+
+    /// Rows were handed out again as often as that was ordered. An order for all rows that another one followed may have met a
+    /// row or not. Calm is a schedule in which every row is sent.
+    pub(super) fn check_orders(&self, is_calm: bool) -> Result<(), String> {
+        let mut found: BTreeMap<String, usize> = BTreeMap::new();
+        for (key, _) in self.visible("enriched").into_iter().filter(|(_, value)| value.ends_with("|again")) {
+            *found.entry(key).or_default() += 1;
+        }
+        let orders = self.orders.borrow();
+        let keys: BTreeSet<_> = self.keys.borrow().values().cloned().collect();
+        for key in keys.into_iter().filter(|key| key.starts_with("items")) {
+            let of_key = orders.iter().filter(|(_, order)| order.key.as_ref() == Some(&key));
+            let of_all = orders.iter().filter(|(partition, order)| {
+                order.key.is_none() && key.starts_with(&format!("items-{partition}-"))
+            });
+            let most = of_key.clone().count() + of_all.clone().count();
+            let certain = |(_, order): &&(_, Ordered)| order.known.contains(&key);
+            let least = of_key.filter(certain).count() + usize::from(of_all.filter(certain).next().is_some());
+            let found = found.remove(&key).unwrap_or_default();
+            if found > most || is_calm && found < least {
+                return Err(format!("`{key}` was repeated {found} times, not {least} to {most}"));
+            }
+        }
+        Ok(())
     }
 
     /// The keys that walks have sent, in order.

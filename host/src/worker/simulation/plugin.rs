@@ -2,7 +2,7 @@
 //!
 //! An item's value is `kind|class|number`; a class's value is a number, or `bad`. An output's is `number|class|joined|count`:
 //! the value of the class, and how many records of the key there were, which it counts in a store; or `walk` when it comes of
-//! a job, which follows the change of a class over an index.
+//! a job, which follows the change of a class over an index; or `again` when an operator has ordered it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,6 +16,9 @@ use crate::io::{
     Stepped, Terms, Transform,
 };
 use crate::record::{Chunk, Range, RecordRef, Span};
+
+/// The source of the items.
+const ITEMS: SourceIndex = SourceIndex(0);
 
 /// The source of the classes.
 pub(super) const CLASSES: SourceIndex = SourceIndex(1);
@@ -150,6 +153,8 @@ impl Running {
         for (index, record) in (0u32..).zip(batch.records.iter()) {
             if batch.source == CLASSES {
                 class(&mut outcome, index, &record, state);
+            } else if batch.source == ITEMS && record.offset() < state.position("items").unwrap() {
+                again(&mut outcome, index, &record, state);
             } else {
                 item(&mut outcome, index, &record, state)?;
             }
@@ -263,6 +268,15 @@ fn output(
     let key = record.key().map(&mut append);
     let value = Some(append(value.as_bytes()));
     outcome.outputs.push(OutputSlot { sink, key, value, headers: Range::default(), timestamp: None, cause });
+}
+
+/// An item that an operator wants to have sent again.
+fn again(outcome: &mut Outcome, index: u32, record: &RecordRef<'_>, state: &dyn State) {
+    let parts: Vec<_> = text(record.value()).split('|').collect();
+    if matches!(Kind::of(parts[0]), Kind::Plain | Kind::Double | Kind::Causeless) {
+        let value = format!("{}|{}|{}|again", parts[2], parts[1], joined(state, parts[1]));
+        output(outcome, (SinkIndex(0), Some(index)), record, &value);
+    }
 }
 
 fn reject(outcome: &mut Outcome, index: u32, code: &str) {

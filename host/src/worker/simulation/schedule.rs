@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::config::pipeline::{BatchBounds, CommitBounds};
+use crate::id::Partition;
 use crate::memory::{ApplyFailure, Call, Fate, Stats, Trouble};
 use crate::worker::simulation::plugin::Kind;
 use crate::worker::simulation::world::{CHANGELOG, GROUP, Setup, World};
@@ -33,6 +34,7 @@ pub(super) fn run(seed: u64) -> Result<Stats, String> {
     (0..CLASSES).for_each(|class| world.produce_class(class, false));
     let names = ["a", "b", "c"];
     let hosts = usize::try_from(1 + random.below(3)).unwrap();
+    let is_calm = weather.harm == 0;
     names[..hosts].iter().for_each(|name| drop(world.start(name)));
     trouble(&world, &weather);
     for _ in 0..(60 + random.below(140)) {
@@ -43,6 +45,7 @@ pub(super) fn run(seed: u64) -> Result<Stats, String> {
         fail_if_reported(&world)?;
     }
     heal(&world, &names[..hosts])?;
+    world.check_orders(is_calm)?;
     Ok(world.cluster.stats())
 }
 
@@ -116,6 +119,12 @@ fn step(world: &World, names: &[&str], weather: &Weather) {
             }
         }
         4 => world.start_missing(random.pick(names)),
+        7 if random.permille(100) => {
+            let partitions = u64::try_from(world.setup.partitions).unwrap();
+            let partition = Partition(i32::try_from(random.below(partitions)).unwrap());
+            let key = random.permille(700).then(|| random.below(4));
+            world.order(partition, key);
+        }
         6 if random.permille(50) => wear(world),
         // A second process under a name that is in use: the older one is a zombie from now on.
         5 if random.permille(weather.kills) => drop(world.start(random.pick(names))),

@@ -19,6 +19,7 @@ use crate::memory::{
     Call, Clients, Cluster, Content, Hook, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores,
     Process, Timeouts, Trouble,
 };
+use crate::task::order::Order;
 use crate::task::spec::Spec;
 use crate::task::state::PositionRecord;
 use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
@@ -27,6 +28,7 @@ use crate::worker::{Ports, Settings, Turned, Worker};
 
 pub(super) const GROUP: &str = "sim.join";
 pub(super) const CHANGELOG: &str = "sim.join.changelog";
+pub(super) const INBOX: &str = "sim.join.inbox";
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -57,6 +59,13 @@ impl Default for Setup {
     }
 }
 
+/// An order that was given: to hand out the row of a key again, or all rows.
+pub(super) struct Ordered {
+    pub(super) key: Option<String>,
+    /// The keys whose rows were there for certain.
+    pub(super) known: BTreeSet<String>,
+}
+
 pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) cluster: Cluster,
@@ -69,6 +78,8 @@ pub(super) struct World {
     pub(super) produced: RefCell<BTreeMap<(TopicPartition, Offset), (Kind, u64)>>,
     /// The keys of what was produced.
     pub(super) keys: RefCell<BTreeMap<(TopicPartition, Offset), String>>,
+    /// The orders to hand out rows again, with the partitions that they went to.
+    pub(super) orders: RefCell<Vec<(Partition, Ordered)>>,
     /// What was produced as classes: key, value and offset.
     pub(super) classes: RefCell<Vec<(String, String, Offset)>>,
     next_number: Cell<u64>,
@@ -120,7 +131,7 @@ impl World {
         let cluster = Cluster::new(&clock, timeouts);
         let truth = TopicFacts { max_bytes: BROKER_BYTES, ..TopicFacts::default() };
         let belief = TopicFacts { max_bytes: BELIEVED_BYTES, ..TopicFacts::default() };
-        for topic in ["items", "updates", "dead", CHANGELOG] {
+        for topic in ["items", "updates", "dead", CHANGELOG, INBOX] {
             cluster.create(&topic.into(), setup.partitions, TopicFacts::default());
         }
         cluster.create(&"classes".into(), 1, TopicFacts::default());
@@ -138,6 +149,7 @@ impl World {
             hosts: RefCell::default(),
             produced: RefCell::default(),
             keys: RefCell::default(),
+            orders: RefCell::default(),
             classes: RefCell::default(),
             next_number: Cell::new(0),
             problem: RefCell::default(),
@@ -163,7 +175,7 @@ impl World {
                 group: GROUP,
                 name,
                 transactional_id: &format!("sim.join.{name}"),
-                topics: &["items".into(), "updates".into()],
+                topics: &["items".into(), "updates".into(), INBOX.into()],
                 chunk_records: self.setup.batch.records,
             },
         );
@@ -332,6 +344,30 @@ impl World {
         self.classes.borrow_mut().push((key, value, offset));
     }
 
+    /// Orders the row of a key to be handed to the plugin again, or all rows of a partition.
+    pub(super) fn order(&self, partition: Partition, key: Option<u64>) {
+        let items = TopicPartition::new(&"items".into(), partition);
+        let committed = self.cluster.committed(GROUP, &items).map_or(Offset(0), |committed| committed.position);
+        let keys = self.keys.borrow();
+        let handled = keys.iter().filter(|((place, offset), _)| *place == items && *offset < committed);
+        let known = handled.map(|(_, key)| key.clone()).collect();
+        let source = "items".to_owned();
+        let (key, order) = match key {
+            Some(key) => (Some(format!("items-{partition}-{key}")), Order::RepeatRow { source }),
+            None => (None, Order::RepeatAll { source }),
+        };
+        self.orders.borrow_mut().push((partition, Ordered { key: key.clone(), known }));
+        self.give(partition, key, &order);
+    }
+
+    /// Gives an order to a task.
+    pub(super) fn give(&self, partition: Partition, key: Option<String>, order: &Order) {
+        let place = TopicPartition::new(&INBOX.into(), partition);
+        let (key, value) = (key.map(String::into_bytes), Some(order.write()));
+        let (headers, timestamp) = (Vec::new(), self.clock.now());
+        self.cluster.append(&place, Content::Record { key, value, headers, timestamp }).unwrap();
+    }
+
     /// Deletes a class.
     pub(super) fn delete_class(&self, class: u64) {
         let place = TopicPartition::new(&"classes".into(), Partition(0));
@@ -368,7 +404,8 @@ impl World {
         if names.len() < hosts.len() {
             return false;
         }
-        self.sources().iter().all(|place| {
+        let inboxes = self.cluster.partitions(&INBOX.into());
+        self.sources().iter().chain(&inboxes).all(|place| {
             let committed = self.cluster.committed(GROUP, place).map(|committed| committed.position);
             committed == Some(self.cluster.ends(place).0)
         })
