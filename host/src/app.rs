@@ -13,6 +13,7 @@ pub mod bundled;
 pub mod checks;
 pub mod cluster;
 mod crew;
+pub mod inbox;
 mod lag;
 pub mod plugins;
 pub mod shutdown;

@@ -19,6 +19,7 @@ mod log;
 mod output;
 mod plugin;
 mod produce;
+mod reemit;
 mod run;
 mod running;
 mod state;
@@ -49,6 +50,7 @@ enum Command {
     Dev(dev::Options),
     Status(status::Options),
     Jobs(jobs::Options),
+    Reemit(reemit::Options),
     State(state::Options),
     Broker(broker::Options),
     Produce(produce::Options),
@@ -73,6 +75,7 @@ impl Command {
             Self::Dev(options) => dev::run(&options),
             Self::Status(options) => status::run(&options),
             Self::Jobs(options) => jobs::run(&options),
+            Self::Reemit(options) => reemit::run(&options),
             Self::State(options) => state::run(&options),
             Self::Broker(options) => broker::run(&options),
             Self::Produce(options) => produce::run(&options),

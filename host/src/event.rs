@@ -18,8 +18,8 @@ pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 pub use state::{
-    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded, RowNotIndexed,
-    StepFailed, StoreAwaited, StoreDiscarded,
+    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded,
+    RowNotIndexed, StepFailed, StoreAwaited, StoreDiscarded,
 };
 
 use crate::fault::Fault;

@@ -330,6 +330,7 @@ impl Task {
         self.buffer.rewind();
         self.broadcast.rewind();
         self.causal.rewind();
+        self.culprits.rewind();
         self.state.rewind();
         self.jobs.forget();
         self.stream_time = self.record.stream_time;

@@ -239,7 +239,8 @@ fn inbox_mismatch(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
         "transform `{}` cannot start: its inbox has {own} partitions, its source `{source}` has {count}",
         deployment.name
     );
-    let hint = format!("stop all hosts and delete topic `{name}`: it is made anew, and orders in it are lost");
+    let hint =
+        format!("stop all hosts and delete topic `{name}`: it is made anew, and orders in it are lost");
     Some(Fault::new(Code::NotCoPartitioned, message).hint(hint))
 }
 

@@ -1,4 +1,4 @@
-//! `gristmill jobs`: the background jobs of a running host.
+//! `gristmill jobs`: the background jobs of a transform.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,15 +8,19 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use crate::api::shapes::{Job, Jobs};
+use crate::app::inbox::{self, Inbox};
+use crate::app::plugins::{self, Compiled};
 use crate::cli::output;
 use crate::cli::running::Host;
 use crate::cli::status::known;
+use crate::config::env;
 use crate::fault::Fault;
+use crate::task::order::Order;
 
 /// How many characters a full bar has.
 const BAR: usize = 20;
 
-/// Background jobs of a running host and their progress.
+/// Background jobs: their progress, and orders about them.
 #[derive(Args, Debug)]
 pub(super) struct Options {
     #[command(subcommand)]
@@ -26,6 +30,8 @@ pub(super) struct Options {
 #[derive(Subcommand, Debug)]
 enum Action {
     List(ListOptions),
+    Cancel(CancelOptions),
+    Retry(RetryOptions),
 }
 
 /// Lists the jobs that are not done.
@@ -45,8 +51,68 @@ struct ListOptions {
     json: bool,
 }
 
+/// A job of a pipeline, in all tasks that have it.
+#[derive(Args, Debug)]
+struct Which {
+    /// The pipeline file.
+    file: PathBuf,
+
+    /// The kind of job, as `jobs list` shows it.
+    kind: String,
+
+    /// Its name, as `jobs list` shows it.
+    name: String,
+
+    /// The transform; may be left out when there is only one.
+    #[arg(long, value_name = "NAME")]
+    transform: Option<String>,
+}
+
+/// Ends a job in all tasks, whatever state it is in. What it has sent stays sent.
+#[derive(Args, Debug)]
+#[command(after_help = "Talks to: the broker; the hosts do it, wherever they run\n\
+                        Example:  gristmill jobs cancel shop.toml follow-class bulky")]
+struct CancelOptions {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Gives a job that has failed another chance, in all tasks, from where it stood.
+#[derive(Args, Debug)]
+#[command(after_help = "Talks to: the broker; the hosts do it, wherever they run\n\
+                        Example:  gristmill jobs retry shop.toml follow-class bulky")]
+struct RetryOptions {
+    #[command(flatten)]
+    which: Which,
+}
+
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
-    let Action::List(options) = &options.action;
+    match &options.action {
+        Action::List(options) => list(options),
+        Action::Cancel(CancelOptions { which }) => {
+            give(which, "cancel", |kind, name| Order::CancelJob { kind, name })
+        }
+        Action::Retry(RetryOptions { which }) => {
+            give(which, "retry", |kind, name| Order::RetryJob { kind, name })
+        }
+    }
+}
+
+/// Tells every task to do something with a job.
+fn give(which: &Which, verb: &str, order: impl Fn(String, String) -> Order) -> Result<(), Fault> {
+    let prepared = plugins::prepare(&which.file, &env::process, Compiled::Forgotten)?;
+    let deployment = inbox::transform(&prepared.pipeline, which.transform.as_deref())?;
+    let mut inbox = Inbox::open(&prepared.pipeline, deployment)?;
+    inbox.give_all(&order(which.kind.clone(), which.name.clone()))?;
+    inbox.flush()?;
+    let (tasks, transform) = (inbox.tasks(), &deployment.name);
+    output::print(&format!(
+        "asked the {tasks} tasks of `{transform}` to {verb} job `{} {}`; `gristmill jobs list` shows what is left\n",
+        which.kind, which.name
+    ))
+}
+
+fn list(options: &ListOptions) -> Result<(), Fault> {
     let host = Host::find(options.file.as_deref(), options.api)?;
     let Jobs { jobs, .. } = host.get("/api/v1/jobs")?;
     if options.json {

@@ -130,6 +130,7 @@ impl Broadcast {
             let place = |(partition, offset): (&Partition, &Offset)| Place {
                 source: feed.source,
                 partition: *partition,
+                is_repeat: false,
                 offset: *offset,
             };
             feed.applied.iter().map(place)

@@ -152,6 +152,9 @@ impl Task {
             Goal::Orders(_) => self.buffer.advance(INBOX, run.until),
             Goal::Job { .. } => {}
         }
+        if run.is_repeat() && !self.culprits.is_empty() {
+            run.records.iter().for_each(|record| self.culprits.repeated(run.place(&record)));
+        }
         let dead = self.dead_letters(&run);
         self.report(&run, &outcome, &dead);
         let (stream_time, bytes) = (self.stream_time, checked.bytes);

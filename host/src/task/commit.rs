@@ -93,18 +93,16 @@ impl Task {
         self.state.commit(&self.checkpoint(now))
     }
 
-    /// Forgets records that this commit passes: nobody meets them again. Rows that are repeated lie before that, and what is
-    /// known of them stays, or an abort would begin the search anew for ever.
     fn forget_culprits(&mut self) {
         if self.culprits.is_empty() {
             return;
         }
         for input in self.buffer.inputs() {
-            let place = |offset| Place { source: input.source(), partition: self.id.partition, offset };
-            let from = input.committed().unwrap_or_default();
-            self.culprits.forget_between(from, place(input.position()));
+            let (source, partition, offset) = (input.source(), self.id.partition, input.position());
+            self.culprits.forget_before(Place { source, partition, offset, is_repeat: false });
         }
-        self.broadcast.places().for_each(|place| self.culprits.forget_between(Offset(0), place));
+        self.broadcast.places().for_each(|place| self.culprits.forget_before(place));
+        self.culprits.forget_repeated();
     }
 
     fn checkpoint(&self, now: Timestamp) -> Checkpoint {

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::id::Offset;
 use crate::task::run::{Care, Condemned, Run};
 use crate::task::spec::Place;
 
@@ -48,6 +47,8 @@ pub(crate) struct Culprits {
     suspects: BTreeMap<Place, Place>,
     /// The forms of dead letters that were refused whole.
     forms: BTreeMap<Place, Form>,
+    /// Rows that the open transaction has handed out again.
+    repeated: Vec<Place>,
 }
 
 impl Culprits {
@@ -103,19 +104,42 @@ impl Culprits {
     /// Whether a record has to be run alone.
     pub(crate) fn is_suspect(&self, place: Place) -> bool {
         let before = self.suspects.range(..=place).next_back();
-        before.is_some_and(|(first, last)| first.source == place.source && place <= *last)
+        before.is_some_and(|(first, last)| {
+            (first.source, first.is_repeat) == (place.source, place.is_repeat) && place <= *last
+        })
     }
 
-    /// Forgets records of a partition that lie before a position, but none before `from`.
-    pub(crate) fn forget_between(&mut self, from: Offset, position: Place) {
+    /// Forgets records of a partition that lie before a committed position: nobody meets them again, but as rows.
+    pub(crate) fn forget_before(&mut self, position: Place) {
         let is_ahead = |place: &Place| {
-            (place.source, place.partition) != (position.source, position.partition)
-                || !(from..position.offset).contains(&place.offset)
+            (place.source, place.partition, place.is_repeat)
+                != (position.source, position.partition, position.is_repeat)
+                || place.offset >= position.offset
         };
         self.condemned.retain(|place, _| is_ahead(place));
         self.timeouts.retain(|place, _| is_ahead(place));
         self.forms.retain(|place, _| is_ahead(place));
         self.suspects.retain(|_, last| is_ahead(last));
+    }
+
+    /// The open transaction holds what came of a row that was handed out again.
+    pub(crate) fn repeated(&mut self, place: Place) {
+        self.repeated.push(place);
+    }
+
+    /// The transaction is committed: whoever asks for the same rows once more gets another judgement.
+    pub(crate) fn forget_repeated(&mut self) {
+        for place in std::mem::take(&mut self.repeated) {
+            self.condemned.remove(&place);
+            self.timeouts.remove(&place);
+            self.forms.remove(&place);
+            self.suspects.retain(|first, last| !(*first..=*last).contains(&place));
+        }
+    }
+
+    /// Nothing of the transaction counts.
+    pub(crate) fn rewind(&mut self) {
+        self.repeated.clear();
     }
 
     /// Whether nothing is remembered.
@@ -124,6 +148,7 @@ impl Culprits {
             && self.timeouts.is_empty()
             && self.forms.is_empty()
             && self.suspects.is_empty()
+            && self.repeated.is_empty()
     }
 }
 
@@ -148,10 +173,10 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Partition, SourceIndex};
+    use crate::id::{Offset, Partition, SourceIndex};
 
     fn place(offset: i64) -> Place {
-        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(offset) }
+        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(offset), is_repeat: false }
     }
 
     #[test]
@@ -161,9 +186,9 @@ mod tests {
         culprits.timed_out(place(4));
         culprits.suspect(place(1), place(4));
 
-        culprits.forget_between(Offset(0), place(4));
+        culprits.forget_before(place(4));
         assert!(culprits.is_suspect(place(4)) && !culprits.is_suspect(place(5)));
-        culprits.forget_between(Offset(0), place(5));
+        culprits.forget_before(place(5));
 
         assert!(culprits.is_empty());
     }

@@ -37,6 +37,8 @@ pub type JobName = (String, String);
 pub enum Origin {
     /// Records of a partition of a source.
     Source(SourceIndex, Partition),
+    /// Rows of a table, made by records of a partition of a source, that are handed out again.
+    Rows(SourceIndex, Partition),
     /// A step of this job.
     Job(JobName),
     /// The state of the task: its records are those of the changelog.
@@ -120,6 +122,7 @@ impl Effects {
     pub fn origin(&self) -> Origin {
         match &self.job {
             Some(job) => Origin::Job(job.clone()),
+            None if self.run.is_repeat() => Origin::Rows(self.run.source, self.run.partition),
             None => Origin::Source(self.run.source, self.run.partition),
         }
     }
@@ -233,12 +236,13 @@ impl Effects {
 /// Turns a cause number back into what it stands for. `number` counts from the base that [`Effects::send`] was given,
 /// `offsets` are those of [`Effects::offsets`].
 pub fn cause(origin: &Origin, offsets: &[Offset], number: u32) -> Option<Cause> {
-    let (source, partition) = match origin {
-        Origin::Source(source, partition) => (*source, *partition),
+    let (source, partition, is_repeat) = match origin {
+        Origin::Source(source, partition) => (*source, *partition, false),
+        Origin::Rows(source, partition) => (*source, *partition, true),
         Origin::Job(job) => return Some(Cause::Step(job.clone())),
         Origin::State => return Some(Cause::State),
     };
-    let place = |offset: &Offset| Place { source, partition, offset: *offset };
+    let place = |offset: &Offset| Place { source, partition, offset: *offset, is_repeat };
     let (count, number) = (offsets.len(), number as usize);
     if let Some(offset) = offsets.get(number) {
         return Some(Cause::Output(place(offset)));

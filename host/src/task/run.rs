@@ -35,10 +35,7 @@ pub(crate) enum Goal {
     /// The position of the inbox: the records are rows that orders named. For each of them the position behind its order.
     Orders(Vec<Offset>),
     /// A job of the host that repeats rows; none ends it.
-    Job {
-        name: JobName,
-        cursor: Option<Vec<u8>>,
-    },
+    Job { name: JobName, cursor: Option<Vec<u8>> },
 }
 
 /// Records for one call, and what is known about them.
@@ -79,7 +76,8 @@ impl Run {
 
     /// Where one of its records lies.
     pub(crate) fn place(&self, record: &RecordRef<'_>) -> Place {
-        Place { source: self.source, partition: self.partition, offset: record.offset() }
+        let (source, partition, is_repeat) = (self.source, self.partition, self.is_repeat());
+        Place { source, partition, offset: record.offset(), is_repeat }
     }
 
     /// Takes a record out of the run; the first reason stays.

@@ -259,6 +259,8 @@ pub struct Place {
     pub source: SourceIndex,
     /// The partition.
     pub partition: Partition,
+    /// Whether it is met again, as a row of a table. Before the offset, so that ranges are of one sort.
+    pub is_repeat: bool,
     /// The offset.
     pub offset: Offset,
 }

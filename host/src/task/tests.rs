@@ -5,6 +5,7 @@
 mod causal;
 mod fixture;
 mod jobs;
+mod orders;
 mod restores;
 
 use std::cell::Cell;
@@ -467,7 +468,8 @@ fn scans_a_table_in_the_order_of_its_keys() {
 #[test]
 fn makes_a_refused_dead_letter_smaller_and_stops_when_there_is_nothing_left_of_it() {
     let mut bench = bench();
-    let letter = Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(0) };
+    let letter =
+        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(0), is_repeat: false };
     let fault = Fault::new(Code::RecordRefused, "the broker refuses the record");
     let mut omitted = Vec::new();
     for _ in 0..3 {

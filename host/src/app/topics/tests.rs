@@ -49,13 +49,14 @@ fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     topics.iter().map(fact).collect()
 }
 
-const GOOD: [(&str, i32, &str); 6] = [
+const GOOD: [(&str, i32, &str); 7] = [
     ("a", 6, "compact"),
     ("b", 6, "delete"),
     ("c", 1, "compact"),
     ("d", 3, "compact"),
     ("shop.j.dead-letters", 1, "delete"),
     ("shop.j.changelog", 6, "compact"),
+    ("shop.j.inbox", 6, "delete"),
 ];
 
 /// The good topics with one in another form.
@@ -120,6 +121,17 @@ fn refuses_a_changelog_with_another_number_of_partitions_than_the_sources() {
 }
 
 #[test]
+fn refuses_an_inbox_with_another_number_of_partitions_or_in_which_orders_replace_each_other() {
+    assert_eq!(
+        reports(&but(("shop.j.inbox", 1, "delete"))),
+        ["error: transform `j` cannot start: its inbox has 1 partitions, its source `a` has 6\n\
+          hint: stop all hosts and delete topic `shop.j.inbox`: it is made anew, and orders in it are lost\n\
+          code: not_co_partitioned"]
+    );
+    assert!(reports(&but(("shop.j.inbox", 6, "compact")))[0].ends_with("code: topic_unfit"));
+}
+
+#[test]
 fn refuses_changelogs_that_lose_state_and_takes_tables_that_lose_rows() {
     for policy in ["delete", "compact,delete"] {
         let report = &reports(&but(("shop.j.changelog", 6, policy)))[0];
@@ -177,13 +189,14 @@ fn plans_missing_topics_with_the_partitions_of_the_sources_that_they_are_joined_
             ("c", 4, "compact"),
             ("d", 4, "delete"),
             ("shop.j.dead-letters", 4, "delete"),
-            ("shop.j.changelog", 6, "compact")
+            ("shop.j.changelog", 6, "compact"),
+            ("shop.j.inbox", 6, "delete")
         ]
     );
 }
 
 #[test]
-fn makes_its_own_topics_and_a_changelog_once_its_sources_are_there() {
+fn makes_its_own_topics_and_those_of_state_once_its_sources_are_there() {
     let made = |facts| -> Vec<_> {
         let plans = internal_plans(&pipeline(), &facts).into_iter();
         plans.map(|plan| (plan.name.to_string(), plan.partitions, plan.settings)).collect()
@@ -195,9 +208,10 @@ fn makes_its_own_topics_and_a_changelog_once_its_sources_are_there() {
     let names = |plans: &[(String, i32, _)]| -> Vec<_> {
         plans.iter().map(|(name, partitions, _)| (name.clone(), *partitions)).collect()
     };
-    let (letters, changelog) = ("shop.j.dead-letters".to_owned(), "shop.j.changelog".to_owned());
-    assert_eq!(names(&early), [(letters.clone(), -1)]);
-    assert_eq!(names(&late), [(letters, -1), (changelog, 6)]);
+    let own = |name: &str, partitions| (format!("shop.j.{name}"), partitions);
+    assert_eq!(names(&early), [own("dead-letters", -1)]);
+    assert_eq!(names(&late), [own("dead-letters", -1), own("changelog", 6), own("inbox", 6)]);
+    assert_eq!((late[2].2["cleanup.policy"].as_str(), late[2].2["retention.ms"].as_str()), ("delete", "-1"));
     let settings = &late[1].2;
     assert_eq!(settings["cleanup.policy"], "compact");
     assert_eq!(settings["delete.retention.ms"], "604800000");

@@ -209,6 +209,8 @@ fn heal(world: &Rc<World>, names: &[&str]) -> Result<(), String> {
         last.push((world.produced.borrow()[&(place, offset)].1, class));
     }
     world.settle()?;
+    // Jobs come to their end when there is nothing left to read.
+    (0..40).for_each(|_| world.idle());
     fail_if_reported(world)?;
     world.check_fate()?;
     world.check_order()?;

@@ -347,7 +347,8 @@ impl World {
     /// Orders the row of a key to be handed to the plugin again, or all rows of a partition.
     pub(super) fn order(&self, partition: Partition, key: Option<u64>) {
         let items = TopicPartition::new(&"items".into(), partition);
-        let committed = self.cluster.committed(GROUP, &items).map_or(Offset(0), |committed| committed.position);
+        let committed =
+            self.cluster.committed(GROUP, &items).map_or(Offset(0), |committed| committed.position);
         let keys = self.keys.borrow();
         let handled = keys.iter().filter(|((place, offset), _)| *place == items && *offset < committed);
         let known = handled.map(|(_, key)| key.clone()).collect();
