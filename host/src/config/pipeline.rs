@@ -298,6 +298,12 @@ impl Deployment {
         self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast)
     }
 
+    /// The topics that the members of its group read: those of the partitioned sources, and the inbox.
+    pub fn subscription(&self) -> impl Iterator<Item = TopicName> {
+        let inbox = self.keeps_state().then(|| self.inbox());
+        self.partitioned_sources().map(|source| source.topic.clone()).chain(inbox)
+    }
+
     /// The sources that every task sees whole.
     pub fn broadcast_sources(&self) -> impl Iterator<Item = &BoundSource> {
         self.sources.iter().flatten().filter(|source| source.kind == SourceKind::Broadcast)

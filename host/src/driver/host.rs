@@ -123,7 +123,7 @@ impl Post {
         disk: &MemoryStores,
     ) -> Self {
         let deployment = &staged.deployment;
-        let topics: Vec<_> = deployment.partitioned_sources().map(|source| source.topic.clone()).collect();
+        let topics: Vec<_> = deployment.subscription().collect();
         let member = Member {
             group: &deployment.group(),
             name: &id,

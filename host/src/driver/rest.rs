@@ -67,8 +67,7 @@ impl Driver {
     /// Partitions that are not handled to their end.
     fn lags(&self, staged: &Staged) -> Vec<String> {
         let group = staged.deployment.group();
-        let sources = staged.deployment.partitioned_sources();
-        let places = sources.flat_map(|source| self.cluster.partitions(&source.topic));
+        let places = staged.deployment.subscription().flat_map(|topic| self.cluster.partitions(&topic));
         let lag = |place: TopicPartition| {
             let (end, _) = self.cluster.ends(&place);
             let position = self.cluster.committed(&group, &place).map_or(0, |committed| committed.position.0);

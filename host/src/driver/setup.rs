@@ -83,6 +83,7 @@ impl<'a> Setup<'a> {
             if deployment.keeps_state() {
                 let changelog = Layout { partitions: tasks, is_compacted: true };
                 layouts.entry(deployment.changelog()).or_insert(changelog);
+                layouts.entry(deployment.inbox()).or_insert(Layout { is_compacted: false, ..changelog });
             }
             transforms.push(Rc::new(Staged::new(deployment, tasks, &layouts, make)?));
         }

@@ -70,9 +70,7 @@ impl KafkaSource {
     /// # Errors
     /// `client_key_unknown`, `kafka_failed`.
     pub fn join(kafka: &Kafka, deployment: &Deployment, worker_id: &str) -> Result<Self, Fault> {
-        let inbox = deployment.keeps_state().then(|| deployment.inbox());
-        let sources = deployment.partitioned_sources().map(|source| source.topic.clone());
-        let topics: Vec<_> = sources.chain(inbox).collect();
+        let topics: Vec<_> = deployment.subscription().collect();
         Self::join_group(kafka, &deployment.group(), worker_id, &topics, deployment.batch)
     }
 

@@ -82,7 +82,7 @@ impl Task {
     }
 
     fn obey_at_once(&mut self, mut orders: Run, around: &Surroundings<'_>) -> Turn {
-        self.state.begin_call(around.now, std::iter::empty());
+        self.begin_call(around.now);
         match self.obey_each(&orders.records) {
             Ok(refused) => refused.into_iter().for_each(|condemned| orders.condemn(condemned)),
             Err(fault) => return self.broken(orders, fault),
@@ -150,7 +150,7 @@ impl Task {
     }
 
     fn end_orders(&mut self, orders: Run, around: &Surroundings<'_>) -> Turn {
-        self.state.begin_call(around.now, std::iter::empty());
+        self.begin_call(around.now);
         self.end_orders_in_call(orders, around)
     }
 

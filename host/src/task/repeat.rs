@@ -46,7 +46,7 @@ impl Task {
             }
         };
         if page.rows.is_empty() {
-            self.state.begin_call(around.now, std::iter::empty());
+            self.begin_call(around.now);
             self.move_repeat(&jobs::name(&row), page.next, (0, 0), around);
             self.keep_call();
             self.has_effects = true;
