@@ -15,6 +15,7 @@ pub mod foreign;
 pub mod host;
 pub mod local;
 pub mod logistics;
+pub mod orders;
 pub mod process;
 pub mod read;
 pub mod record;

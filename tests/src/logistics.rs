@@ -144,6 +144,7 @@ impl<'a> Catalogue<'a> {
     }
 }
 
-fn key(n: usize) -> String {
+/// The key of an item.
+pub fn key(n: usize) -> String {
     format!("sku-{n:06}")
 }

@@ -9,5 +9,6 @@ mod broker {
     mod hostile;
     mod malformed;
     mod members;
+    mod orders;
     mod troubles;
 }

@@ -160,6 +160,34 @@ fn refuses_settings_and_options_that_make_no_sense() -> Result<()> {
 }
 
 #[test]
+fn refuses_orders_that_make_no_sense() -> Result<()> {
+    let dev = Dev::start()?;
+    let desk = desk("orders", &dev)?;
+
+    for (command, message) in [
+        ("reemit shop.toml --all --source itms", "`itms` is no source of `delivery-time` that is a table"),
+        ("reemit shop.toml --all --transform nobody", "the pipeline file has no transform `nobody`"),
+        ("reemit shop.toml --index by-clas=bulky", "`items` has no index `by-clas`"),
+        ("reemit shop.toml --index bulky", "`bulky` is no index with a term"),
+        (
+            "jobs cancel shop.toml follow-class bulky",
+            "the inbox of transform `delivery-time`, does not exist",
+        ),
+    ] {
+        let errors = desk.fails(command, 2)?;
+        ensure!(errors.contains(message), "{command}:\n{errors}");
+    }
+    ensure!(desk.fails("reemit shop.toml", 2)?.contains("--key"), "no rows were named");
+    desk.run("topics shop.toml --create --partitions 3")?;
+    let said = desk.run("reemit shop.toml --all")?;
+    ensure!(
+        said.starts_with("asked the 3 tasks of `delivery-time` to hand rows of `items` out again"),
+        "{said}"
+    );
+    Ok(())
+}
+
+#[test]
 fn puts_records_into_a_topic_and_shows_them() -> Result<()> {
     let dev = Dev::start()?;
     let desk = desk("records", &dev)?;
