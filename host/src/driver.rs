@@ -4,7 +4,7 @@
 //! [`memory`](crate::memory). Hosts make turns, one after the other, so a scenario is the same each time; it can look at any
 //! topic, row or job between two turns, end a host at any call, take its disk away, let another one join.
 
-mod crash;
+mod faults;
 mod host;
 mod look;
 mod record;
@@ -12,30 +12,25 @@ mod rest;
 mod setup;
 #[cfg(test)]
 mod tests;
+mod turns;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-pub use crash::{Crash, Disk, Moment};
+pub use faults::{Crash, Disk, Failure, Moment};
 pub use record::{Message, Record};
 pub use rest::Stuck;
 pub use setup::{Layout, Make, Setup};
 
 use crate::clock::Clock;
 use crate::config::pipeline::Pipeline;
-use crate::driver::crash::Calls;
+use crate::driver::faults::Calls;
 use crate::driver::host::{Departure, Disks, Held, Host};
 use crate::driver::setup::Staged;
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use crate::memory::Cluster;
-use crate::status::TaskState;
-use crate::worker::Turned;
-
-/// So many turns of every host a scenario waits at most. A turn in which nothing happens takes 50 ms of the driver's time, so
-/// that this is enough for the longest time-out of a group.
-const TURNS_MAX: usize = 5_000;
 
 /// A cluster in memory, and the hosts that run a pipeline on it.
 ///
@@ -113,6 +108,7 @@ pub struct Driver {
     ended: BTreeMap<InstanceName, Fault>,
     disks: BTreeMap<InstanceName, Disks>,
     held: Held,
+    paused: BTreeSet<InstanceName>,
     crashes: usize,
 }
 
@@ -133,6 +129,7 @@ impl Driver {
             ended: BTreeMap::new(),
             disks: BTreeMap::new(),
             held: Held::new(),
+            paused: BTreeSet::new(),
             crashes: 0,
         }
     }
@@ -190,17 +187,17 @@ impl Driver {
     }
 
     /// Lets time pass. What hosts have begun they commit in it; a host that has nothing left to commit sleeps through
-    /// the rest, as a member of its groups all the while.
+    /// the rest, as a member of its groups all the while, unless it is paused.
     pub fn advance(&mut self, by: Duration) {
         let until = self.clock.elapsed().saturating_add(by);
-        for _ in 0..TURNS_MAX {
-            if self.clock.elapsed() >= until || self.hosts.values().all(Host::is_at_rest) {
+        for _ in 0..turns::TURNS_MAX {
+            if self.clock.elapsed() >= until || self.awake().all(|(_, host)| host.is_at_rest()) {
                 break;
             }
             self.turn();
         }
         self.clock.advance(until.saturating_sub(self.clock.elapsed()));
-        self.hosts.values().for_each(|host| host.keep_alive(&self.cluster));
+        self.awake().for_each(|(_, host)| host.keep_alive(&self.cluster));
     }
 }
 
@@ -221,7 +218,12 @@ impl Driver {
 
     /// Ends a host as `kill -9` does. Its groups miss it when their session time-out has passed.
     pub fn crash(&mut self, host: &str) {
-        self.hosts.remove(&InstanceName::new(host));
+        self.take_out(&InstanceName::new(host));
+    }
+
+    fn take_out(&mut self, host: &InstanceName) -> Option<Host> {
+        self.paused.remove(host);
+        self.hosts.remove(host)
     }
 
     /// Ends a host as SIGTERM does: it commits what is done, and its partitions wait for it until the session time-out.
@@ -236,13 +238,29 @@ impl Driver {
 
     fn end(&mut self, host: &str, departure: Departure) {
         let name = InstanceName::new(host);
-        let Some(host) = self.hosts.remove(&name) else { return };
+        let Some(host) = self.take_out(&name) else { return };
         if let Err(fault) = host.shut_down(departure) {
-            match self.calls.take_happened() {
+            match self.calls.take_crashed() {
                 Some(crash) => self.crashed(&name, crash),
                 None => drop(self.ended.insert(name, fault)),
             }
         }
+    }
+
+    /// Lets a host stand still as SIGSTOP does, in the middle of what it does. The others go on, and miss it when its session
+    /// time-out has passed.
+    pub fn pause(&mut self, host: &str) {
+        self.paused.insert(InstanceName::new(host));
+    }
+
+    /// Lets a host go on that [`Driver::pause`] has stopped; it does not know that it was.
+    pub fn resume(&mut self, host: &str) {
+        self.paused.remove(&InstanceName::new(host));
+    }
+
+    /// The hosts that do not stand still.
+    fn awake(&self) -> impl Iterator<Item = (&InstanceName, &Host)> {
+        self.hosts.iter().filter(|(name, _)| !self.paused.contains(*name))
     }
 
     /// Loses everything that a host has on its disk. If it runs, it goes on with files that nobody will find again.
@@ -254,7 +272,7 @@ impl Driver {
     /// Lets a host die at a call to come. It is started again at once, unless it was about to end anyway. It replaces a crash
     /// that was ordered before.
     pub fn crash_at(&self, crash: Crash) {
-        self.calls.order(crash);
+        self.calls.order_crash(crash);
     }
 
     /// How many ordered crashes have happened.
@@ -262,7 +280,17 @@ impl Driver {
         self.crashes
     }
 
-    /// How many calls the hosts have made to the cluster so far: the places at which they can die.
+    /// Lets a call to come fail. It replaces a failure that was ordered before.
+    pub fn fail_at(&self, failure: Failure) {
+        self.calls.order_failure(failure);
+    }
+
+    /// How many ordered failures have happened.
+    pub fn failures(&self) -> usize {
+        self.calls.failures()
+    }
+
+    /// How many calls the hosts have made to the cluster so far: the places at which things can go wrong.
     pub fn calls(&self) -> u64 {
         self.calls.count()
     }
@@ -283,93 +311,5 @@ impl Driver {
     /// The readers that [`Driver::hold`] has stopped go on.
     pub fn release(&mut self, transform: &str, topic: &str) {
         self.held.remove(&(transform.into(), topic.into()));
-    }
-}
-
-/// Turns.
-impl Driver {
-    /// One turn of every worker of every host, in the order of their names.
-    pub fn turn(&mut self) -> Turned {
-        let mut turned = Turned::Idle;
-        let names: Vec<_> = self.hosts.keys().cloned().collect();
-        for name in names {
-            let Some(host) = self.hosts.get_mut(&name) else { continue };
-            match host.turn(&self.held) {
-                Ok(Turned::Idle) => {}
-                Ok(Turned::Busy) => turned = Turned::Busy,
-                Err(fault) => {
-                    turned = Turned::Busy;
-                    self.hosts.remove(&name);
-                    match self.calls.take_happened() {
-                        Some(crash) => {
-                            self.crashed(&name, crash);
-                            self.start(name.as_str());
-                        }
-                        None => drop(self.ended.insert(name, fault)),
-                    }
-                }
-            }
-        }
-        turned
-    }
-
-    /// So many turns.
-    pub fn turns(&mut self, count: usize) {
-        (0..count).for_each(|_| {
-            self.turn();
-        });
-    }
-
-    /// Lets the hosts work until nothing is left to do: everything that they read is handled and committed, all tasks are open
-    /// somewhere, no job is left.
-    ///
-    /// # Errors
-    /// What still waits, when it takes too long, or when it waits for an operator: a task that has stopped, a job that has
-    /// failed, a host that has ended.
-    pub fn run_until_idle(&mut self) -> Result<(), Stuck> {
-        let mut waits = self.waits();
-        for _ in 0..TURNS_MAX {
-            let turned = self.turn();
-            if turned == Turned::Idle {
-                waits = self.waits();
-                if waits.is_empty() {
-                    return Ok(());
-                }
-                if self.hosts.is_empty() || self.is_for_an_operator() {
-                    break;
-                }
-            }
-        }
-        if waits.is_empty() {
-            waits = self.waits();
-        }
-        if waits.is_empty() {
-            waits.push("the hosts never cease to be busy".to_owned());
-        }
-        Err(Stuck { what: "the end of all work".to_owned(), waits })
-    }
-
-    /// Lets the hosts work until something is so, seen between two turns.
-    ///
-    /// # Errors
-    /// It is never so. What waits then is told.
-    pub fn run_until(&mut self, what: &str, mut is_so: impl FnMut(&Self) -> bool) -> Result<(), Stuck> {
-        for _ in 0..TURNS_MAX {
-            if is_so(self) {
-                return Ok(());
-            }
-            self.turn();
-        }
-        let mut waits = self.waits();
-        if waits.is_empty() {
-            waits.push("nothing is left to do".to_owned());
-        }
-        Err(Stuck { what: what.to_owned(), waits })
-    }
-
-    /// Whether some of what waits will wait for ever.
-    fn is_for_an_operator(&self) -> bool {
-        !self.ended.is_empty()
-            || self.status().any(|(_, task)| matches!(task.state, TaskState::Stopped { .. }))
     }
 }

@@ -34,17 +34,18 @@ impl Driver {
             .iter()
             .map(|(host, fault)| format!("host `{host}` ended: {}", fault.report()))
             .collect();
-        if self.hosts.is_empty() {
+        if self.awake().next().is_none() {
             waits.push("no host runs".to_owned());
             return waits;
         }
-        let statuses: Vec<_> = self.status().map(|(_, status)| status).collect();
+        // A host that stands still does not know what has become of its tasks.
+        let statuses: Vec<_> = self.awake().flat_map(|(_, host)| host.status()).collect();
         for staged in &self.transforms {
             waits.extend(self.missing_tasks(staged, &statuses));
             waits.extend(self.lags(staged));
         }
         waits.extend(statuses.iter().flat_map(of_task));
-        let busy = self.hosts.iter().filter(|(_, host)| !host.is_at_rest());
+        let busy = self.awake().filter(|(_, host)| !host.is_at_rest());
         waits.extend(busy.map(|(name, _)| format!("host `{name}` has not committed everything")));
         waits
     }

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::driver::Driver;
-use crate::driver::crash::Calls;
+use crate::driver::faults::Calls;
 use crate::fault::{Code, Fault};
 use crate::id::{TaskId, Timestamp, TopicName};
 use crate::io::{Instance, TopicFacts, Transform};

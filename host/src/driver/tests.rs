@@ -1,7 +1,6 @@
 //! The driver, with a plugin of its own: what it shows, and what it does to hosts.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::*;
 use crate::config::{assembly, manifest, raw};
@@ -9,6 +8,7 @@ use crate::id::{Digest, SinkIndex, TaskId};
 use crate::io::{
     Answered, Batch, CallError, Instance, Outcome, OutputSlot, Rejection, State, StateError, Transform,
 };
+use crate::status::TaskState;
 
 const MANIFEST: &str = r#"
 [plugin]
@@ -292,6 +292,51 @@ fn ends_alike_after_a_crash_at_any_call() {
         }
         assert!(last > 20, "only {last} calls were made");
     }
+}
+
+#[test]
+fn ends_alike_whatever_call_fails() {
+    let mut last = 0;
+    for failure in Failure::everywhere() {
+        let mut driver = driver(2);
+        driver.start("a");
+        driver.fail_at(failure);
+        for orders in [&["1", "2", "3"][..], &["2", "4"]] {
+            produce(&driver, orders);
+            driver.run_until_idle().unwrap_or_else(|stuck| panic!("{failure:?}: {stuck}"));
+        }
+
+        assert_eq!(counted(&driver), ["1", "2", "2", "3", "4"].map(is), "{failure:?}");
+        assert_eq!(counts(&driver).iter().map(|(_, count)| count).sum::<u8>(), 5, "{failure:?}");
+        if driver.failures() == 0 {
+            break;
+        }
+        last = failure.at;
+    }
+    assert!(last > 20, "only {last} calls were made");
+}
+
+#[test]
+fn goes_on_without_a_host_that_stands_still_and_with_it_when_it_wakes() {
+    let mut driver = running(&["1"]);
+    produce(&driver, &["1", "2", "3"]);
+    driver.run_until("the rows", |driver| driver.rows("count", "counts").unwrap().len() == 3).unwrap();
+    driver.pause("a");
+    assert_eq!(driver.run_until_idle().unwrap_err().waits, ["no host runs"]);
+    driver.start("b");
+
+    driver.run_until_idle().unwrap();
+    produce(&driver, &["4"]);
+    driver.resume("a");
+    driver.run_until_idle().unwrap();
+
+    assert_eq!(counted(&driver), ["1", "1", "2", "3", "4"].map(is));
+    let alive: BTreeSet<_> = driver
+        .status()
+        .filter(|(_, task)| task.state == TaskState::Running)
+        .map(|(host, _)| host.to_owned())
+        .collect();
+    assert_eq!(alive.len(), 2);
 }
 
 #[test]

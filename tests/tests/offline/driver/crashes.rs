@@ -1,9 +1,9 @@
-//! `delivery-time` on a host that dies, at every call there is, with its disk and without.
+//! `delivery-time` on a host that dies, at every call there is, with its disk and without; and on one whose calls fail.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use gristmill_host::driver::{Crash, Disk};
+use gristmill_host::driver::{Crash, Disk, Failure};
 
 use super::shop::{ENRICHED, Shop};
 
@@ -109,4 +109,27 @@ fn puts_out_the_same_whenever_it_dies_and_loses_its_disk() -> Result<()> {
 fn keeps_every_promise_whenever_it_dies_while_items_flow() -> Result<()> {
     at_every_call(Disk::Kept, in_a_flow, Shop::check)?;
     at_every_call(Disk::Lost, in_a_flow, Shop::check)
+}
+
+#[test]
+fn puts_out_the_same_whatever_call_fails() -> Result<()> {
+    let mut undisturbed = Shop::open(2)?;
+    in_steps(&mut undisturbed)?;
+    let expected = seen(&undisturbed)?;
+    let mut failures = 0;
+
+    for failure in Failure::everywhere() {
+        let mut shop = Shop::open(2)?;
+        shop.driver.fail_at(failure);
+        in_steps(&mut shop).and_then(|()| shop.check()).with_context(|| format!("{failure:?}"))?;
+        let found = seen(&shop)?;
+        ensure!(found == expected, "{failure:?}: {found:?} instead of {expected:?}");
+        if shop.driver.failures() == 0 {
+            break;
+        }
+        failures += 1;
+    }
+
+    ensure!(failures > 200, "only {failures} failures");
+    Ok(())
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use gristmill_host::id::{Partition, TopicPartition};
+use gristmill_host::memory::{Content, Fate};
 use serde_json::{Value, json};
 
-use super::shop::{CLASSES, ENRICHED, Shop};
+use super::shop::{CLASSES, ENRICHED, ITEMS, Shop};
 
 fn is(days: impl Into<Value>) -> Option<Value> {
     Some(days.into())
@@ -118,6 +120,22 @@ fn repeats_nothing_for_a_class_that_comes_back_before_its_walk_has_begun() -> Re
     shop.settle()?;
 
     assert_eq!(shop.written(), 10);
+    Ok(())
+}
+
+#[test]
+fn comes_to_rest_behind_a_transaction_that_its_supplier_has_aborted() -> Result<()> {
+    let mut shop = Shop::open(1)?;
+    shop.class("bulky", 2)?;
+    shop.item("1", &["bulky"])?;
+    let place = TopicPartition::new(&ITEMS.into(), Partition(0));
+    let (key, value) = (Some(b"2".to_vec()), Some(b"{}".to_vec()));
+    let item = Content::Record { key, value, headers: vec![], timestamp: shop.driver.now() };
+
+    shop.driver.cluster().append_transaction(&place, vec![item], Fate::Aborted);
+    shop.settle()?;
+
+    assert_eq!(shop.written(), 1);
     Ok(())
 }
 

@@ -119,6 +119,50 @@ fn goes_on_with_a_walk_on_an_empty_disk_from_compacted_topics() -> Result<()> {
     Ok(())
 }
 
+/// PROMISES, "older value after restore": an update is handled and sent, then compacted away because a newer one exists that
+/// is not handled yet; the disk is lost, and a walk meets the row before it.
+#[test]
+fn sends_no_older_item_after_a_restore() -> Result<()> {
+    // One record, one step: the walk comes to the item before its newest update does.
+    let mut shop = Shop::with(1, "jobs.step = 3\nbatch_records = 1\n")?;
+    shop.class("bulky", 2)?;
+    shop.items(0..4, &["bulky"])?;
+    shop.item("3", &["bulky"])?;
+    shop.settle()?;
+    shop.driver.stop("a");
+    shop.driver.lose_disk("a");
+    shop.class("bulky", 5)?;
+    shop.items(10..20, &["bulky"])?;
+    shop.item("3", &["bulky"])?;
+    shop.compact_last_handled("3")?;
+
+    shop.driver.start("a");
+    shop.settle()?;
+
+    shop.check()
+}
+
+#[test]
+fn loses_and_doubles_nothing_when_a_host_wakes_beside_its_successor() -> Result<()> {
+    for turns in 0..30 {
+        let mut shop = in_a_walk()?;
+        shop.item("7", &["bulky"])?;
+        shop.driver.turns(turns);
+        shop.driver.pause("a");
+        join(&mut shop, "b")?;
+        shop.item("8", &["bulky"])?;
+        shop.settle()?;
+        shop.item("9", &["bulky"])?;
+
+        shop.driver.resume("a");
+        shop.settle()?;
+
+        assert_eq!((tasks(&shop.driver, "a"), tasks(&shop.driver, "b")), (2, 2));
+        shop.check().with_context(|| format!("after {turns} turns"))?;
+    }
+    Ok(())
+}
+
 #[test]
 fn walks_on_while_hosts_come_and_go() -> Result<()> {
     let mut shop = Shop::with(4, "jobs.step = 1\ncommit_records = 3\n")?;
