@@ -200,6 +200,9 @@ codes! {
     JobUnknown = "job_unknown", Record, Never:
         "A job is of a kind that the plugin does not have any more.",
         "Cancel the job, or deploy a version of the plugin that knows it.";
+    IndexBuilding = "index_building", Record, Backoff:
+        "A call of a plugin scans an index that is being built, because it is new or its meaning has changed.",
+        "Wait: `gristmill jobs list` shows how far it is. The call is made again then; nothing is lost.";
     OrderInvalid = "order_invalid", Record, Never:
         "An order in the inbox of a transform is none, or is about something that the transform does not have.",
         "Give orders with this version's `gristmill reemit` and `gristmill jobs`, and check the names of source, index and job.";

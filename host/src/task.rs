@@ -24,6 +24,7 @@ pub mod effects;
 mod inbox;
 mod jobs;
 pub mod order;
+pub mod rebuild;
 pub mod repeat;
 pub mod restore;
 mod rows;
@@ -52,6 +53,7 @@ use crate::task::causal::Causal;
 use crate::task::culprits::{Breaker, Culprits};
 use crate::task::effects::{Cause, Effects, JobName};
 use crate::task::jobs::Jobs;
+use crate::task::rebuild::Rebuild;
 use crate::task::run::{Care, Run};
 use crate::task::spec::Spec;
 use crate::task::state::layout::Layout;
@@ -75,6 +77,8 @@ pub struct Opening {
     /// A table whose rows may be older than what was sent last, until its topic is handled up to here: until then nothing
     /// else runs.
     pub catch_up: BTreeMap<TopicPartition, Offset>,
+    /// The key up to which the local copy has the terms of the indexes, when it was made for other ones.
+    pub rebuild: Option<Vec<u8>>,
 }
 
 /// What a task needs of the world for a turn.
@@ -152,6 +156,8 @@ pub struct Task {
     causal: Causal,
     /// Tables that have to be handled up to here before anything else runs. It stays when that is done: an abort takes it back.
     catch_up: BTreeMap<TopicPartition, Offset>,
+    /// Indexes that are being built.
+    rebuild: Option<Rebuild>,
 }
 
 impl Task {
@@ -166,6 +172,7 @@ impl Task {
             refused_jobs: BTreeMap::new(),
             causal: Causal::default(),
             catch_up: BTreeMap::new(),
+            rebuild: None,
             phase: Phase::Closed,
             buffer: Buffer::new(spec, id.partition),
             broadcast: Broadcast::new(spec),
@@ -214,7 +221,9 @@ impl Task {
         if self.instance.is_some() && !self.stands_at(&opening) {
             self.instance = None;
         }
-        let Opening { positions, committed, record, changelog, catch_up } = opening;
+        let Opening { positions, committed, record, changelog, catch_up, rebuild } = opening;
+        self.state.set_indexed(rebuild.is_none());
+        self.rebuild = rebuild.map(Rebuild::new);
         if let Some(store) = store {
             self.state.attach(store);
         }
@@ -373,7 +382,8 @@ impl Task {
 
     /// Its jobs, as far as they are known without asking the state.
     pub fn jobs(&self, elapsed: Duration) -> Vec<JobStatus> {
-        self.jobs.status(elapsed)
+        let own = self.rebuild.as_ref().map(|rebuild| rebuild.status(&self.index_names(), elapsed));
+        self.jobs.status(elapsed).into_iter().chain(own).collect()
     }
 
     /// Its state, with what is not committed yet.

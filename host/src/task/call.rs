@@ -8,6 +8,7 @@ use crate::record::Chunk;
 use crate::task::check::{Checked, Given, check};
 use crate::task::culprits::Form;
 use crate::task::effects::{Effects, Parts};
+use crate::task::rebuild::PATIENCE;
 use crate::task::run::{Care, Condemned, Goal, Run};
 use crate::task::spec::{INBOX, Place};
 use crate::task::{Surroundings, Task, Turn};
@@ -182,6 +183,11 @@ impl Task {
             CallError::Trap { .. } | CallError::Timeout { .. } | CallError::Limit { .. } => {
                 let (code, message) = harm(&error);
                 self.harmed(run, is_new, Harm { code, message }, around)
+            }
+            CallError::State { code: Code::IndexBuilding, .. } => {
+                self.wait_until = Some(around.elapsed.saturating_add(PATIENCE));
+                self.runs.push_front(run);
+                Turn::Searching
             }
             CallError::State { code, message } => Turn::Damaged(Fault::new(code, message)),
             CallError::Retry(message) => {

@@ -105,7 +105,7 @@ impl Task {
         self.culprits.forget_repeated();
     }
 
-    fn checkpoint(&self, now: Timestamp) -> Checkpoint {
+    pub(super) fn checkpoint(&self, now: Timestamp) -> Checkpoint {
         let layout = self.state.layout();
         let position = |topic: &TopicName| self.record.sources.get(topic).copied();
         Checkpoint {
@@ -116,6 +116,7 @@ impl Task {
                 .filter_map(|(_, topic)| Some((topic.clone(), position(topic)?)))
                 .collect(),
             indexes: layout.index_identities(),
+            rebuild: self.rebuild.as_ref().map(|rebuild| rebuild.cursor().to_vec()),
             topic_ids: self.spec.state.ids_of(layout.copied_topics().chain(&self.spec.state.changelog)),
         }
     }

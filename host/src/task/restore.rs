@@ -17,7 +17,7 @@ use crate::id::{Offset, TaskId, Timestamp, TopicPartition};
 use crate::io::{Instance, Restored, StoreEngine, Until};
 use crate::record::Chunk;
 use crate::task::rows::{Indexer, living, with_terms};
-use crate::task::spec::Spec;
+use crate::task::spec::{INBOX, Spec};
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::layout::{Layout, Store};
 use crate::task::state::{self, PositionRecord, Restoring};
@@ -115,9 +115,6 @@ impl Restoration {
                     "it was not touched for so long that it may have missed deletions",
                 ));
             }
-            if checkpoint.indexes != layout.index_identities() {
-                return Err(Setback::Unfit("its indexes are not those of the plugin and its configuration"));
-            }
             let mut topics = layout.copied_topics().chain([changelog]);
             if topics.any(|topic| spec.state.is_made_anew(topic, &checkpoint.topic_ids)) {
                 return Err(Setback::Unfit("a topic that it is a copy of was made anew"));
@@ -146,6 +143,12 @@ impl Restoration {
             records: 0,
         };
         restoration.checkpoint.time = now;
+        let indexes = restoration.layout.index_identities();
+        if restoration.checkpoint.indexes != indexes {
+            // They mean something else, or are new: the task builds them while it works.
+            restoration.checkpoint.indexes = indexes;
+            restoration.checkpoint.rebuild = Some(Vec::new());
+        }
         let topics = restoration.layout.copied_topics().chain([&restoration.changelog.topic]);
         restoration.checkpoint.topic_ids = spec.state.ids_of(topics);
         Ok(Some(restoration))
@@ -319,6 +322,10 @@ impl Restoration {
         for source in self.spec.partitioned() {
             let place = TopicPartition::new(&source.topic, self.id.partition);
             if self.spec.state.is_made_anew(&source.topic, &record.topic_ids) {
+                if source.index == INBOX {
+                    // Orders that were in the earlier one are gone, and nothing depends on them.
+                    continue;
+                }
                 let what =
                     format!("the topic of source `{}` of task `{}` was made anew", source.name, self.id);
                 let cause = format!("the state of the task belongs to an earlier topic `{}`", source.topic);
@@ -387,6 +394,7 @@ impl Restoration {
             record: self.record.unwrap_or_default(),
             changelog: self.checkpoint.changelog,
             catch_up,
+            rebuild: self.checkpoint.rebuild,
         };
         Ok((opening, self.engine))
     }

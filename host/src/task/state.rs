@@ -16,6 +16,7 @@ pub(crate) mod layout;
 mod lent;
 mod overlay;
 mod position;
+pub(crate) mod rebuild;
 mod row;
 
 use std::cell::RefCell;
@@ -56,6 +57,8 @@ pub(crate) struct TaskState {
     reached: Vec<(SourceIndex, Offset)>,
     /// How far the broadcast sources were applied before the call.
     applied: Vec<Place>,
+    /// Whether all rows have the terms of the indexes as they are.
+    is_indexed: bool,
     /// Entries of indexes whose rows have lost the term; found by scans, removed when the call is kept.
     stale: RefCell<Vec<Vec<u8>>>,
 }
@@ -90,6 +93,7 @@ impl TaskState {
             now: Timestamp::default(),
             reached: Vec::new(),
             applied: Vec::new(),
+            is_indexed: true,
             stale: RefCell::default(),
         }
     }

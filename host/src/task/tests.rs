@@ -6,6 +6,7 @@ mod causal;
 mod fixture;
 mod jobs;
 mod orders;
+mod rebuilds;
 mod restores;
 
 use std::cell::Cell;

@@ -27,6 +27,12 @@ impl Task {
         if !matches!(self.phase, Phase::Running) {
             return Turn::Idle;
         }
+        match self.rebuild_turn(around) {
+            Ok(None) => {}
+            Ok(Some(turn)) => return turn,
+            Err(fault) if fault.code().is_of_a_store() => return Turn::Damaged(fault),
+            Err(fault) => return self.stop_for(fault),
+        }
         if self.wait_until.is_some_and(|time| time > around.elapsed) {
             return Turn::Idle;
         }
@@ -51,7 +57,10 @@ impl Task {
 
     /// A step of a job, when it is a job's turn.
     fn job_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
-        let must_wait = !self.runs.is_empty() || self.broadcast.is_behind() || self.is_catching_up();
+        let must_wait = !self.runs.is_empty()
+            || self.broadcast.is_behind()
+            || self.is_catching_up()
+            || self.rebuild.is_some();
         if must_wait {
             return Ok(None);
         }

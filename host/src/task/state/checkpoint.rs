@@ -1,11 +1,12 @@
 //! The checkpoint: how far the local copy of a task's state is, and what it was made for. Never in the changelog.
 //!
 //! ```text
-//! 02                version of the format
+//! 03                version of the format
 //! time              8 bytes, the highest first: the wall clock when it was written
 //! changelog         the next offset of the changelog to apply
 //! tables            how many, then topic and the next offset to apply of each table that is its own changelog
 //! indexes           how many, then a text for each that changes with the meaning of its terms
+//! rebuild           optional bytes: the key up to which rows have the terms of these indexes, when not all have
 //! ids               how many, then topic and id of the changelog and of these tables, as far as the cluster told it
 //! ```
 
@@ -13,9 +14,9 @@ use std::collections::BTreeMap;
 
 use crate::id::{Offset, Timestamp, TopicName};
 use crate::task::spec::TopicIds;
-use crate::task::state::bytes::{Reader, put_bytes, put_number};
+use crate::task::state::bytes::{Reader, put_bytes, put_number, put_optional};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// How far a local copy is.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +25,7 @@ pub(crate) struct Checkpoint {
     pub(crate) changelog: Offset,
     pub(crate) tables: BTreeMap<TopicName, Offset>,
     pub(crate) indexes: Vec<String>,
+    pub(crate) rebuild: Option<Vec<u8>>,
     pub(crate) topic_ids: TopicIds,
 }
 
@@ -39,6 +41,7 @@ impl Checkpoint {
         }
         put_number(&mut out, self.indexes.len() as u64);
         self.indexes.iter().for_each(|index| put_bytes(&mut out, index.as_bytes()));
+        put_optional(&mut out, self.rebuild.as_deref());
         put_number(&mut out, self.topic_ids.len() as u64);
         for (topic, id) in &self.topic_ids {
             put_bytes(&mut out, topic.as_str().as_bytes());
@@ -65,12 +68,14 @@ impl Checkpoint {
         for _ in 0..reader.number()? {
             indexes.push(reader.text()?.to_owned());
         }
+        let rebuild = reader.optional()?.map(<[u8]>::to_vec);
         let mut topic_ids = TopicIds::new();
         for _ in 0..reader.number()? {
             let topic = TopicName::new(reader.text()?);
             topic_ids.insert(topic, reader.text()?.to_owned());
         }
-        Some(Self { time: Timestamp(i64::from_be_bytes(time)), changelog, tables, indexes, topic_ids })
+        let time = Timestamp(i64::from_be_bytes(time));
+        Some(Self { time, changelog, tables, indexes, rebuild, topic_ids })
     }
 }
 
@@ -85,6 +90,7 @@ mod tests {
             changelog: Offset(1_000),
             tables: BTreeMap::from([("items".into(), Offset(12))]),
             indexes: vec!["by-class 1 ab".into()],
+            rebuild: Some(vec![2, 0]),
             topic_ids: TopicIds::from([("items".into(), "AbC".into())]),
         };
         let bytes = checkpoint.write();

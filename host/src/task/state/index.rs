@@ -2,6 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 
+use crate::fault::{Code, Fault};
 use crate::io::{Limit, Page, StateError, behind_prefix};
 use crate::task::state::key;
 use crate::task::state::layout::{Index, Store};
@@ -78,6 +79,10 @@ impl TaskState {
 
     /// The index with this name, and its position among those of the store.
     fn index_of(&self, store: &Store, name: &str) -> Result<(usize, &Index), StateError> {
+        if !self.is_indexed {
+            let message = format!("index `{}` is being built", name.escape_default());
+            return Err(StateError::Failed(Fault::new(Code::IndexBuilding, message)));
+        }
         let own = store.indexes.iter().filter_map(|index| self.layout.indexes.get(*index));
         own.enumerate().find(|(_, index)| index.name == name).ok_or_else(|| {
             let (store, name) = (&store.name, name.escape_default());

@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
 use crate::io::{
     Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, Step, StepOutcome, Stepped, Stores,
-    TopicFacts, Transform,
+    Terms, TopicFacts, Transform,
 };
 use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
@@ -45,6 +45,19 @@ impl Transform for Plugin {
 }
 
 impl Instance for Plugin {
+    /// The only term of a row is its value.
+    fn index(&mut self, _index: &str, rows: &Chunk) -> Result<Terms, CallError> {
+        let mut terms = Terms::default();
+        for row in rows.iter() {
+            let value = row.value().unwrap_or_default();
+            let start = u32::try_from(terms.bytes.len()).unwrap();
+            terms.bytes.extend_from_slice(value);
+            terms.spans.push(Span { start, len: u32::try_from(value.len()).unwrap() });
+            terms.ends.push(u32::try_from(terms.spans.len()).unwrap());
+        }
+        Ok(terms)
+    }
+
     fn step(&mut self, step: Step<'_>, mut state: Box<dyn State>) -> Stepped {
         Stepped { answer: (self.step)(&step, &mut *state), state }
     }
@@ -163,7 +176,16 @@ impl Bench {
         self.task.close();
         let store = self.stores.open(Partition(0)).unwrap();
         let committed = positions.clone();
-        let opening = Opening { committed, positions, record, changelog: Offset(0), catch_up };
+        let opening = Opening { committed, positions, record, changelog: Offset(0), catch_up, rebuild: None };
+        self.task.open(opening, Some(store));
+    }
+
+    /// Opens the task with a local copy whose indexes are built up to a key.
+    pub(super) fn open_rebuilding(&mut self, items: Offset, rebuild: Option<Vec<u8>>) {
+        let positions = BTreeMap::from([(place("items"), items), (place("updates"), Offset(0))]);
+        self.task.close();
+        let store = self.stores.open(Partition(0)).unwrap();
+        let opening = Opening { committed: positions.clone(), positions, rebuild, ..Opening::default() };
         self.task.open(opening, Some(store));
     }
 

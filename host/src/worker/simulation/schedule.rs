@@ -119,6 +119,8 @@ fn step(world: &World, names: &[&str], weather: &Weather) {
             }
         }
         4 => world.start_missing(random.pick(names)),
+        // From now on processes start with an index of another version, which they have to build.
+        8 if random.permille(20) => world.version.set(1 - world.version.get()),
         7 if random.permille(100) => {
             let partitions = u64::try_from(world.setup.partitions).unwrap();
             let partition = Partition(i32::try_from(random.below(partitions)).unwrap());

@@ -70,7 +70,10 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) cluster: Cluster,
     pub(super) random: Random,
-    pub(super) spec: Arc<Spec>,
+    /// The transform with an index of one version and of another.
+    specs: [Arc<Spec>; 2],
+    /// Which of them a process that starts runs.
+    pub(super) version: Cell<usize>,
     pub(super) setup: Setup,
     pub(super) plugin: Plugin,
     pub(super) hosts: RefCell<Vec<Rc<Host>>>,
@@ -137,13 +140,16 @@ impl World {
         cluster.create(&"classes".into(), 1, TopicFacts::default());
         cluster.create(&"enriched".into(), 2, truth);
         let tasks = u32::try_from(setup.partitions).unwrap();
-        let spec =
-            Arc::new(Spec::new(&deployment(setup), tasks, |_| belief, |topic| topic.as_str() == "items"));
+        let of_version = |version| {
+            let deployment = deployment(setup, version);
+            Arc::new(Spec::new(&deployment, tasks, |_| belief, |topic| topic.as_str() == "items"))
+        };
         let world = Rc::new(Self {
             clock,
             cluster,
             random: Random::new(seed),
-            spec,
+            specs: [of_version(1), of_version(2)],
+            version: Cell::new(0),
             setup,
             plugin: Plugin::default(),
             hosts: RefCell::default(),
@@ -195,7 +201,11 @@ impl World {
         };
         let host = Rc::new(Host {
             name: name.to_owned(),
-            worker: RefCell::new(Some(Worker::new(ports, Arc::clone(&self.spec), settings))),
+            worker: RefCell::new(Some(Worker::new(
+                ports,
+                Arc::clone(&self.specs[self.version.get()]),
+                settings,
+            ))),
             is_dead: Cell::new(false),
             died_of: RefCell::default(),
             classes,
@@ -462,7 +472,7 @@ fn record(key: &str, value: &str, timestamp: Timestamp) -> Content {
     Content::Record { key: bytes(key), value: bytes(value), headers: Vec::new(), timestamp }
 }
 
-fn deployment(setup: Setup) -> Deployment {
+fn deployment(setup: Setup, index_version: u32) -> Deployment {
     let source = |index: u32, name: &str, kind, start| {
         let (index, previous) = (SourceIndex(index), false);
         Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start, previous })
@@ -493,7 +503,7 @@ fn deployment(setup: Setup) -> Deployment {
         indexes: vec![BoundIndex {
             name: "by-class".into(),
             on: "items".into(),
-            version: 1,
+            version: index_version,
             config_digest: Digest([0; 32]),
         }],
         jobs: vec!["follow".into()],
