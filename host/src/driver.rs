@@ -24,13 +24,14 @@ pub use rest::Stuck;
 pub use setup::{Layout, Make, Setup};
 
 use crate::clock::Clock;
-use crate::config::pipeline::Pipeline;
+use crate::config::pipeline::{Deployment, Pipeline};
 use crate::driver::faults::Calls;
 use crate::driver::host::{Departure, Disks, Held, Host};
 use crate::driver::setup::Staged;
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, Offset, Partition, Timestamp, TopicName, TopicPartition};
 use crate::memory::Cluster;
+use crate::task::order::Order;
 
 /// A cluster in memory, and the hosts that run a pipeline on it.
 ///
@@ -169,6 +170,35 @@ impl Driver {
         let offset =
             offset.ok_or_else(|| Fault::new(Code::TopicMissing, format!("{place} does not exist")))?;
         Ok((place.partition, offset))
+    }
+
+    /// Gives every task of a transform an order, as an operator does.
+    ///
+    /// # Errors
+    /// `topic_missing`: there is no such transform, or it takes no orders.
+    pub fn order(&self, transform: &str, order: &Order) -> Result<(), Fault> {
+        let inbox = self.inbox(transform)?;
+        let tell = |place: TopicPartition| {
+            let message = Message::keyless(order.write()).to_partition(place.partition);
+            self.send(inbox.as_str(), message).map(|_| ())
+        };
+        self.cluster.partitions(&inbox).into_iter().try_for_each(tell)
+    }
+
+    /// Gives the task that has a key an order about its row.
+    ///
+    /// # Errors
+    /// As [`Driver::order`].
+    pub fn order_for(&self, transform: &str, key: impl Into<Vec<u8>>, order: &Order) -> Result<(), Fault> {
+        let inbox = self.inbox(transform)?;
+        self.send(inbox.as_str(), Message::new(key, order.write())).map(|_| ())
+    }
+
+    fn inbox(&self, transform: &str) -> Result<TopicName, Fault> {
+        let mut deployments = self.deployments();
+        let deployment = deployments.find(|deployment| deployment.name.as_str() == transform);
+        let missing = || Fault::new(Code::TopicMissing, format!("there is no transform `{transform}`"));
+        deployment.map(Deployment::inbox).ok_or_else(missing)
     }
 
     /// Compacts a topic to the latest record of each key, up to its last stable offset; tombstones stay.

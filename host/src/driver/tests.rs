@@ -269,6 +269,22 @@ fn keeps_dead_letters_of_rejected_records() {
 }
 
 #[test]
+fn takes_orders_to_the_tasks_that_they_are_for() {
+    let mut driver = running(&["1", "2"]);
+    let (row, all) =
+        (Order::RepeatRow { source: "orders".to_owned() }, Order::RepeatAll { source: "orders".to_owned() });
+
+    driver.order_for("count", "2", &row).unwrap();
+    driver.run_until_idle().unwrap();
+    assert_eq!(counted(&driver), ["1", "2", "2"].map(is));
+    driver.order("count", &all).unwrap();
+    driver.run_until_idle().unwrap();
+
+    assert_eq!(counted(&driver), ["1", "1", "2", "2", "2"].map(is));
+    assert_eq!(driver.order("nobody", &all).unwrap_err().code(), Code::TopicMissing);
+}
+
+#[test]
 fn ends_alike_after_a_crash_at_any_call() {
     for disk in [Disk::Kept, Disk::Lost] {
         let mut last = 0;

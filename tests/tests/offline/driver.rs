@@ -3,4 +3,5 @@
 mod crashes;
 mod delivery_time;
 mod hosts;
+mod orders;
 mod shop;
