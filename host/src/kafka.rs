@@ -3,16 +3,17 @@
 //! Consumers and producers are our own thin ones over librdkafka's C functions, because the crate's own cannot do what
 //! exactly-once needs of them: it names no topic at the end of a partition, panics on header names that are not UTF-8,
 //! waits 100 ms in every commit and takes no interceptors. All `unsafe` code of the host's Kafka side is in `native`,
-//! `consumer`, `producer` and `identity`; everything above them is ordinary code.
+//! `consumer`, `producer`, `clerk` and `identity`; everything above them is ordinary code.
 //!
 //! ```text
 //! source  broadcast  tail  restorer  ends   what the host reads
 //! sink    produce    topics                 what it writes and makes
-//! consumer  producer  identity              thin clients: one owner, a few calls
+//! consumer  producer  clerk  identity       thin clients: one owner, a few calls
 //! client  native  error                     settings, pointers with owners, codes
 //! ```
 
 pub mod broadcast;
+mod clerk;
 pub mod client;
 mod client_log;
 mod consumer;

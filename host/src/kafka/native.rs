@@ -108,6 +108,9 @@ pub(super) struct PartitionList {
     list: *mut rd_kafka_topic_partition_list_t,
 }
 
+// SAFETY: librdkafka's lists belong to no thread, and this one has one owner.
+unsafe impl Send for PartitionList {}
+
 /// One entry of a [`PartitionList`].
 #[derive(Clone, Debug)]
 pub(super) struct Entry {

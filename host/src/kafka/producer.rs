@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, ClientContext};
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, Partition, TopicName, TopicPartition};
 use crate::io::{Committed, Outgoing};
+use crate::kafka::clerk::{Clerk, Request};
 use crate::kafka::client::native;
 use crate::kafka::client_log;
 use crate::kafka::consumer::{Membership, millis};
@@ -104,6 +105,7 @@ pub(super) struct Producer {
     client: Arc<Client<Reports>>,
     topics: HashMap<TopicName, Topic>,
     reporter: Option<JoinHandle<()>>,
+    clerk: Clerk,
 }
 
 /// A topic's handle, which saves librdkafka a search for each record.
@@ -122,12 +124,14 @@ impl Producer {
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Reports::default())
             .map_err(|error| failed("librdkafka refuses it").because(error))?;
         let client = Arc::new(client);
+        let clerk = Clerk::start(Arc::clone(&client))
+            .map_err(|error| failed("its thread does not start").because(error))?;
         let reporting = Arc::clone(&client);
         let reporter = std::thread::Builder::new()
             .name("kafka-reports".to_owned())
             .spawn(move || serve_reports(&reporting))
             .map_err(|error| failed("its thread does not start").because(error))?;
-        Ok(Self { client, topics: HashMap::new(), reporter: Some(reporter) })
+        Ok(Self { client, topics: HashMap::new(), reporter: Some(reporter), clerk })
     }
 
     /// What librdkafka's threads have told.
@@ -227,15 +231,7 @@ impl Producer {
         for (partition, committed) in positions {
             list.push(partition, committed.position, &committed.note);
         }
-        // SAFETY: as above, and the list and the membership are alive while the call lasts.
-        unsafe {
-            Failure::check(rd_kafka_send_offsets_to_transaction(
-                self.client.native_ptr(),
-                list.as_ptr(),
-                membership.as_ptr(),
-                millis(wait),
-            ))
-        }
+        self.clerk.send(Request { positions: list, membership: membership.clone(), wait })
     }
 
     /// Commits the transaction; may be called again while the failure is retriable.

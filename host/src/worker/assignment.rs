@@ -46,6 +46,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         if self.is_ready() {
             self.abort_and_rewind()?;
         }
+        self.retire_producer();
         self.let_go(places)
     }
 

@@ -256,6 +256,14 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         }
     }
 
+    /// The group was not reached for a while: the producer is made anew when it is again, because it may still believe in
+    /// a coordinator that is dead.
+    pub(super) fn retire_producer(&mut self) {
+        if self.assigned.is_empty() {
+            self.recovery.producer = Producer::Unneeded;
+        }
+    }
+
     /// The last thing before the process ends for a fault: readers of the sinks do not have to wait for a time-out.
     pub(super) fn abandon(&mut self) {
         if self.transaction.begun.is_some()
