@@ -155,7 +155,7 @@ codes! {
         "Change the setting that the message names.";
     ChangelogPartitionMismatch = "changelog_partition_mismatch", Host, Never:
         "The changelog of a transform has another number of partitions than its sources.",
-        "Restore the old partition count, or start without the state: stop all hosts and delete the changelog.";
+        "Restore the old partition count, or start without the state: stop all hosts, delete the changelog and the group's offsets.";
     NotAuthorized = "not_authorized", Host, Never:
         "The cluster refuses an operation to this user.",
         "Grant it; `gristmill topics FILE --acls` lists what is needed.";

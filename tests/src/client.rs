@@ -251,6 +251,18 @@ impl Client {
         Ok(found.with_context(|| format!("`{topic}/{partition}` has no leader"))?.leader())
     }
 
+    /// The node that coordinates a group: it leads the partition of the group's offsets.
+    ///
+    /// # Errors
+    /// As [`Client::leader`].
+    pub fn coordinator(&self, group: &str) -> Result<i32> {
+        let offsets = "__consumer_offsets";
+        // As Java hashes a text of ASCII.
+        let hash =
+            group.bytes().fold(0_i32, |hash, byte| hash.wrapping_mul(31).wrapping_add(i32::from(byte)));
+        self.leader(offsets, (hash & i32::MAX) % self.partitions(offsets)?)
+    }
+
     /// The number of members of a group that is at rest; 0 while it rebalances.
     ///
     /// # Errors

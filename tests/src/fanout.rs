@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use crate::checker::{self, Standing};
 use crate::client::Client;
 use crate::fold::Fold;
+use crate::host;
 use crate::logistics::{BULKY, Catalogue, FAST, Logistics};
 use crate::process::Process;
 use crate::shop::Shop;
@@ -90,4 +91,20 @@ pub fn end(mut host: Process) -> Result<String> {
     let status = host.terminate(wait::PATIENCE)?;
     ensure!(status.success(), "it ended with {status}:\n{}", host.tail());
     host.output()
+}
+
+/// A shop of 400 items whose host has worked and has left its group. Gives the number of items that were sent, too.
+///
+/// # Errors
+/// When the host does not do its work.
+pub fn stopped(shop: Shop) -> Result<(Shop, usize)> {
+    let sent = {
+        let (mut logistics, catalogue) = stocked(&shop, 400)?;
+        logistics.set(BULKY, 5)?;
+        let mut host = host::run_with(&shop.pipeline("a")?, &["--leave"])?;
+        Fold::new(&shop)?.await_converged(&mut [("a", &mut host)])?;
+        end(host)?;
+        catalogue.sent()
+    };
+    Ok((shop, sent))
 }

@@ -47,9 +47,9 @@ fn content(directory: &Path, partition: i32) -> Result<BTreeMap<Vec<u8>, Vec<u8>
     let identity = fs::read_to_string(directory.join(partition.to_string()).join("identity"))?;
     let field = |name: &str| {
         let lines = identity.lines().filter_map(|line| line.split_once(" = "));
-        let value =
+        let mut value =
             lines.filter(|(key, _)| *key == name).map(|(_, value)| value.trim_matches('"').to_owned());
-        value.last().with_context(|| format!("no `{name}` in the identity"))
+        value.next_back().with_context(|| format!("no `{name}` in the identity"))
     };
     let identity = Identity {
         cluster_id: field("cluster_id")?,

@@ -20,6 +20,10 @@ use crate::workload;
 /// A transaction and a session end soon enough for a test to wait for it.
 const SESSION_MS: u32 = 6_000;
 
+/// The checker reads each record that was ever written: nothing may be compacted before it has looked. The topics are
+/// compacted ones all the same, because that is what the plugin's tables are meant for.
+const KEPT: &[(&str, &str)] = &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")];
+
 /// A delivery-time pipeline of its own: no other test has its topics and groups.
 #[derive(Debug)]
 pub struct Shop {
@@ -40,6 +44,8 @@ pub struct Shop {
     more: String,
     /// More lines for the transform.
     settings: String,
+    /// More options of the host's clients.
+    options: String,
 }
 
 impl Shop {
@@ -51,16 +57,14 @@ impl Shop {
         let app = unique("shop");
         let name = |topic: &str| format!("{app}.{topic}");
         let (items, classes, enriched) = (name("items"), name("delivery-classes"), name("items-enriched"));
-        // The checker reads each record that was ever written: nothing may be compacted before it has looked. The topics
-        // are compacted ones all the same, because that is what the plugin's tables are meant for.
-        let kept = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")];
-        client.create_topic(&items, partitions, &kept)?;
-        client.create_topic(&classes, 1, &kept)?;
-        client.create_topic(&enriched, partitions, &kept)?;
+        client.create_topic(&items, partitions, KEPT)?;
+        client.create_topic(&classes, 1, KEPT)?;
+        client.create_topic(&enriched, partitions, KEPT)?;
         let dir = rundir::make(&app)?;
-        let (more, settings) = (String::new(), String::new());
+        let [more, settings, options] = [const { String::new() }; 3];
         let ends = client.ends()?;
-        let shop = Self { client, ends, app, items, classes, enriched, dir, partitions, more, settings };
+        let shop =
+            Self { client, ends, app, items, classes, enriched, dir, partitions, more, settings, options };
         let producer = shop.producer()?;
         for n in 0..workload::CLASSES {
             let (key, value) = workload::class(n);
@@ -82,6 +86,21 @@ impl Shop {
     pub fn with_settings(mut self, text: &str) -> Self {
         self.settings.push_str(text);
         self
+    }
+
+    /// Adds lines to the file that are options of the host's clients.
+    #[must_use]
+    pub fn with_options(mut self, text: &str) -> Self {
+        self.options.push_str(text);
+        self
+    }
+
+    /// Makes the topic of the items again, when it was deleted.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn make_items(&self) -> Result<()> {
+        self.client.create_topic(&self.items, self.partitions, KEPT)
     }
 
     /// Makes the topics that the host needs for itself, with its own command.
@@ -134,7 +153,8 @@ impl Shop {
         );
         write!(
             text,
-            "[kafka.client]\n\"session.timeout.ms\" = {SESSION_MS}\n\"heartbeat.interval.ms\" = 1000\n\n"
+            "[kafka.client]\n\"session.timeout.ms\" = {SESSION_MS}\n\"heartbeat.interval.ms\" = 1000\n{}\n\n",
+            self.options
         )?;
         write!(
             text,
@@ -219,7 +239,7 @@ impl Shop {
     /// When a host ends or the deadline passes.
     pub fn await_consumed(&self, hosts: &mut [&mut Process]) -> Result<()> {
         let mut ends = BTreeMap::new();
-        for partition in 0..self.partitions {
+        for partition in 0..self.client.partitions(&self.items)? {
             ends.insert(partition, self.client.watermarks(&self.items, partition, Isolation::Committed)?.1);
         }
         ends.retain(|_, end| *end > 0);

@@ -2,6 +2,7 @@
 
 mod broker {
     mod adapters;
+    mod bad_days;
     mod conformance;
     mod crashes;
     mod fanout;

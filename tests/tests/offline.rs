@@ -8,6 +8,7 @@ mod offline {
     mod cuts;
     mod driver;
     mod fanout;
+    mod many_classes;
     mod orders;
     mod plugin;
     mod starts;

@@ -227,7 +227,9 @@ fn changelog_mismatch(deployment: &Deployment, facts: &Facts) -> Option<Fault> {
     );
     let cause = format!("topic `{name}` was created for an earlier partition count");
     let hint = format!(
-        "restore the old partition count, or start without the state: stop all hosts and delete topic `{name}`"
+        "restore the old partition count, or start without the state: stop all hosts, \
+         delete topic `{name}` and the offsets of group `{}`",
+        deployment.group()
     );
     Some(Fault::new(Code::ChangelogPartitionMismatch, message).because(cause).hint(hint))
 }

@@ -60,6 +60,8 @@ pub struct Restoration {
     /// Whether the group's offsets say that there is state.
     has_state: bool,
     changelog: TopicPartition,
+    /// The first offset of the changelog: compaction leaves it where it is, so there is nothing before it.
+    changelog_start: Offset,
     record: Option<PositionRecord>,
     /// What is being read.
     reading: BTreeMap<TopicPartition, Progress>,
@@ -136,6 +138,7 @@ impl Restoration {
             has_state,
             reading: BTreeMap::from([(changelog.clone(), Progress { position, until: position })]),
             changelog,
+            changelog_start: Offset(0),
             record: None,
             renewed: BTreeSet::new(),
             instance: None,
@@ -186,7 +189,10 @@ impl Restoration {
         around: &Surroundings<'_>,
     ) -> Result<Vec<Wanted>, Setback> {
         match news {
-            Restored::Began { until, .. } => {
+            Restored::Began { until, bounds } => {
+                if *place == self.changelog {
+                    self.changelog_start = bounds.start;
+                }
                 let from = self.reading.get(place).map(|progress| progress.position).unwrap_or_default();
                 event::RestoreBegan { task: &self.id, place, from, until }.emit();
                 self.reading.entry(place.clone()).or_default().until = until;
@@ -312,6 +318,13 @@ impl Restoration {
             }
             return Ok(());
         };
+        if self.changelog_start > Offset(0) {
+            // Another host could not restore it, even where the local copy has it still.
+            let what = format!("the state of task `{}` is not whole", self.id);
+            let cause =
+                format!("the first {} records of `{}` were deleted", self.changelog_start, self.changelog);
+            return Err(Setback::Refused(Fault::new(Code::StateLost, what).because(cause)));
+        }
         if record.state_version > self.spec.state.version {
             let what =
                 format!("the state of task `{}` was written by a later version of the plugin", self.id);

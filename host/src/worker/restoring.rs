@@ -24,6 +24,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// # Errors
     /// Something failed that may pass, or scope host.
     pub(super) fn begin_tasks(&mut self, partitions: &[Partition]) -> Result<(), Fault> {
+        self.refuse_added(partitions)?;
         let places: Vec<_> = partitions.iter().flat_map(|partition| self.places(*partition)).collect();
         let found = self.ports.source.committed(&places)?;
         let mut committed: BTreeMap<Partition, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
@@ -46,6 +47,18 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             }
         }
         Ok(())
+    }
+
+    /// With more partitions, keys lie in others than before: their state would be that of another task.
+    fn refuse_added(&self, partitions: &[Partition]) -> Result<(), Fault> {
+        let count = self.spec.tasks;
+        let is_added =
+            |partition: &&Partition| u32::try_from(partition.0).is_ok_and(|number| number >= count);
+        let added = partitions.iter().find(is_added).filter(|_| self.spec.state.changelog.is_some());
+        let Some(added) = added else { return Ok(()) };
+        let what = format!("transform `{}` cannot go on: a source got more partitions", self.spec.transform);
+        let cause = format!("there is a partition {added}, and the changelog has {count} partitions");
+        Err(Fault::new(Code::ChangelogPartitionMismatch, what).because(cause))
     }
 
     fn begin_restore(

@@ -6,9 +6,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use gristmill_tests::checker::{self, Fault, Standing};
 use gristmill_tests::client::{self, Client};
 use gristmill_tests::cluster::{Apache, Cluster};
-use gristmill_tests::fanout::{self, end, stocked};
+use gristmill_tests::fanout::{self, end, stocked, stopped};
 use gristmill_tests::fold::Fold;
-use gristmill_tests::host;
 use gristmill_tests::logistics::{BULKY, Catalogue, Logistics};
 use gristmill_tests::process::Process;
 use gristmill_tests::shop::{self, Shop};
@@ -147,14 +146,8 @@ fn moves_a_fan_out_from_host_to_host() -> Result<()> {
 #[test]
 fn stops_a_task_whose_changelog_was_made_anew() -> Result<()> {
     let _alone = shop::alone();
-    let (shop, sent) = stopped()?;
-    let deleted = client::block_on(
-        shop.client.admin()?.delete_topics(&[shop.changelog().as_str()], &client::options()),
-    )?;
-    ensure!(deleted.iter().all(Result::is_ok), "the changelog is not deleted: {deleted:?}");
-    wait::until_equal("the end of the changelog", &Vec::<String>::new(), || {
-        shop.client.topics(&shop.changelog())
-    })?;
+    let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
+    shop.client.delete_topic(&shop.changelog())?;
     shop.prepare()?;
     let before = Fold::new(&shop)?.await_count(sent, &mut [])?;
 
@@ -172,7 +165,7 @@ fn stops_a_task_whose_changelog_was_made_anew() -> Result<()> {
 #[test]
 fn drops_local_state_that_is_of_another_application() -> Result<()> {
     let _alone = shop::alone();
-    let (shop, sent) = stopped()?;
+    let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let mut changed = 0;
     for file in identities(&shop)? {
         let text = fs::read_to_string(&file)?;
@@ -196,11 +189,9 @@ fn drops_local_state_that_is_of_another_application() -> Result<()> {
 #[test]
 fn goes_on_from_its_state_when_the_offsets_of_the_group_are_gone() -> Result<()> {
     let _alone = shop::alone();
-    let (shop, sent) = stopped()?;
+    let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let group = shop.group();
-    let deleted =
-        client::block_on(shop.client.admin()?.delete_groups(&[group.as_str()], &client::options()))?;
-    ensure!(deleted.iter().all(Result::is_ok), "the group is not deleted: {deleted:?}");
+    shop.client.delete_group(&group)?;
     let left = shop.client.committed(&group, &shop.items)?;
     ensure!(left.is_empty(), "the group still has {left:?}");
 
@@ -212,7 +203,7 @@ fn goes_on_from_its_state_when_the_offsets_of_the_group_are_gone() -> Result<()>
 #[test]
 fn stops_when_the_offsets_of_the_group_are_set_elsewhere() -> Result<()> {
     let _alone = shop::alone();
-    let (shop, sent) = stopped()?;
+    let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let offsets = shop.client.committed(&shop.group(), &shop.items)?;
     for (partition, offset) in &offsets {
         set_offset(&shop, *partition, offset - 1)?;
@@ -237,20 +228,6 @@ fn stops_when_the_offsets_of_the_group_are_set_elsewhere() -> Result<()> {
     ensure!(set_back == PARTITIONS, "{set_back} partitions");
     let host = shop.start("a")?;
     goes_on(&shop, sent, host).map(drop)
-}
-
-/// A shop whose host has worked and has left its group. Gives the number of items that were sent, too.
-fn stopped() -> Result<(Shop, usize)> {
-    let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?;
-    let sent = {
-        let (mut logistics, catalogue) = stocked(&shop, 400)?;
-        logistics.set(BULKY, 5)?;
-        let mut host = host::run_with(&shop.pipeline("a")?, &["--leave"])?;
-        Fold::new(&shop)?.await_converged(&mut [("a", &mut host)])?;
-        end(host)?;
-        catalogue.sent()
-    };
-    Ok((shop, sent))
 }
 
 /// The host takes items and follows a class as if nothing had happened: no item is lost, none comes again. Ends it, and gives

@@ -37,7 +37,8 @@ fn fans_out_through_kills(nodes: Nodes, kills: usize) -> Result<()> {
     logistics.set(BULKY, 5)?;
     for n in 0..kills {
         fold.await_count(before + walk * (n + 1) / (kills + 3), &mut [&mut host])?;
-        let victim = usize::try_from(shop.client.leader(&shop.enriched, 0)?)?;
+        // More depends on it than on any other.
+        let victim = usize::try_from(shop.client.coordinator(&shop.group())?)?;
         kafka.kill(victim)?;
         if nodes == Nodes::Three {
             let found = fold.count()?;

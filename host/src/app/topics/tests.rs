@@ -115,8 +115,8 @@ fn refuses_a_changelog_with_another_number_of_partitions_than_the_sources() {
         reports,
         ["error: transform `j` cannot start: its changelog has 12 partitions, its source `a` has 6\n  \
           caused by: topic `shop.j.changelog` was created for an earlier partition count\n\
-          hint: restore the old partition count, or start without the state: stop all hosts and delete topic \
-          `shop.j.changelog`\ncode: changelog_partition_mismatch"]
+          hint: restore the old partition count, or start without the state: stop all hosts, delete topic \
+          `shop.j.changelog` and the offsets of group `shop.j`\ncode: changelog_partition_mismatch"]
     );
 }
 

@@ -198,6 +198,26 @@ fn refuses_positions_whose_state_is_gone() {
 }
 
 #[test]
+fn refuses_state_of_which_the_first_records_were_deleted() {
+    for (start, is_whole) in [(0, true), (1, false)] {
+        let mut stage = stage();
+        let mut restoration = stage.begin().unwrap();
+        let bounds = Bounds { start: Offset(start), stable_end: Offset(20) };
+        let began = Restored::Began { bounds, until: Offset(20) };
+        stage.take(&mut restoration, CHANGELOG, began).unwrap();
+        stage.take(&mut restoration, CHANGELOG, Restored::Records(changelog(&record()))).unwrap();
+
+        let ended = stage.take(&mut restoration, CHANGELOG, Restored::Done(Offset(20)));
+
+        let code = ended.map_err(|setback| match setback {
+            Setback::Refused(fault) => fault.code(),
+            setback => panic!("{setback:?}"),
+        });
+        assert_eq!(code.err(), (!is_whole).then_some(Code::StateLost));
+    }
+}
+
+#[test]
 fn refuses_the_state_of_a_later_version_of_the_plugin() {
     let mut stage = stage();
 
