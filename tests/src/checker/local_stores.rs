@@ -177,7 +177,7 @@ struct Checkpoint {
 impl Checkpoint {
     fn read(mut rest: &[u8]) -> Option<Self> {
         let rest = &mut rest;
-        (take(rest, 1)? == [2]).then_some(())?;
+        (take(rest, 1)? == [3]).then_some(())?;
         take(rest, 8)?;
         let changelog = i64::try_from(number(rest)?).ok()?;
         let mut tables = BTreeMap::new();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     fn checkpoint((changelog, items): (i64, i64)) -> Vec<u8> {
-        let mut bytes = vec![2, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut bytes = vec![3, 0, 0, 0, 0, 0, 0, 0, 0];
         put(&mut bytes, changelog.unsigned_abs());
         bytes.extend(b"\x01\x05items");
         put(&mut bytes, items.unsigned_abs());
