@@ -1,20 +1,17 @@
 //! Enriches one item.
 
-use std::borrow::Cow;
-
+use delivery_class::Class;
+use delivery_class::Names;
+use delivery_class::refuse;
 use gristmill::Context;
 use gristmill::Headers;
 use gristmill::Lookup;
 use gristmill::Record;
 use gristmill::Reject;
-use gristmill::json;
 use gristmill::json::Document;
-use gristmill::json::Error;
-use gristmill::json::Kind;
 use gristmill::json::Template;
 
 use crate::DeliveryTime;
-use crate::class::Class;
 use crate::filter::Filter;
 use crate::sinks;
 use crate::tables;
@@ -77,8 +74,7 @@ impl<'t, 'd> Item<'t, 'd> {
 
     /// The best of the classes that are known.
     pub(crate) fn best<'c>(&self, classes: Lookup<'c, Class>) -> Option<&'c Class> {
-        let known = self.classes.list().iter().filter_map(|name| classes.get(name));
-        known.min_by_key(|class| class.rank())
+        self.classes.best(|name| classes.get(name)).map(|(_, class)| class)
     }
 
     pub(crate) fn send(
@@ -92,53 +88,4 @@ impl<'t, 'd> Item<'t, 'd> {
         let output = ctx.send(sinks::ENRICHED).key(key).headers(headers);
         output.try_write(|buffer| self.document.splice(&times, buffer)).map_err(refuse)
     }
-}
-
-/// The classes of an item.
-pub(crate) enum Names<'d> {
-    /// The usual case, without a list.
-    One([Cow<'d, [u8]>; 1]),
-    Some(Vec<Cow<'d, [u8]>>),
-}
-
-impl<'d> Names<'d> {
-    /// What is at the first pointer of the template: a name, an array of names, or nothing.
-    pub(crate) fn of(document: &Document<'_, 'd>) -> Result<Self, Reject> {
-        if !document.is_object() {
-            return Err(refuse(Error::NotAnObject));
-        }
-        let Some(named) = document.get(0).filter(|named| !named.is_null()) else {
-            return Ok(Self::Some(Vec::new()));
-        };
-        if named.kind() == Kind::Array {
-            return named.elements().map(name).collect::<Result<_, _>>().map(Self::Some);
-        }
-        name(named).map(|name| Self::One([name]))
-    }
-
-    pub(crate) fn list(&self) -> &[Cow<'d, [u8]>] {
-        match self {
-            Self::One(one) => one,
-            Self::Some(list) => list,
-        }
-    }
-}
-
-fn name(value: json::Value<'_>) -> Result<Cow<'_, [u8]>, Reject> {
-    match value.string() {
-        Some(Cow::Borrowed(name)) => Ok(Cow::Borrowed(name.as_bytes())),
-        Some(Cow::Owned(name)) => Ok(Cow::Owned(name.into_bytes())),
-        None => {
-            Err(Reject::new("class-invalid", "the class of the item is neither text nor an array of texts"))
-        }
-    }
-}
-
-fn refuse(error: Error) -> Reject {
-    let code = match error {
-        Error::TooDeep => "too-deep",
-        Error::NotAnObject => "not-an-object",
-        Error::Syntax { .. } | Error::Pointer | Error::Template => "not-json",
-    };
-    Reject::new(code, format!("the item is {error}"))
 }

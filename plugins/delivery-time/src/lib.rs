@@ -5,12 +5,14 @@
 //! their enriched record. When a class changes, a job sends the items of the class again whose times are
 //! others than before.
 
-mod class;
 mod filter;
 mod item;
 
 use std::cell::RefCell;
 
+use delivery_class::Class;
+use delivery_class::MEMBERS;
+use delivery_class::Names;
 use gristmill::Context;
 use gristmill::Failure;
 use gristmill::Follow;
@@ -30,17 +32,12 @@ use gristmill::Terms;
 use gristmill::json::Template;
 use serde::Deserialize;
 
-use crate::class::Class;
 use crate::filter::Filter;
 use crate::filter::OnlyIf;
 use crate::item::Item;
-use crate::item::Names;
 
 gristmill::manifest!("plugin.toml");
 gristmill::export!(DeliveryTime: Index, Jobs);
-
-/// The members that it sets, in this order.
-const MEMBERS: [&str; 2] = ["minimumDeliveryTime", "maximumDeliveryTime"];
 
 /// The settings: see `plugin.toml`.
 #[derive(Debug, Deserialize)]

@@ -9,6 +9,11 @@ fn bundles_the_plugins_and_neither_the_sdk_nor_the_fixtures() {
     let crates = gristmill_build::bundled(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
 
     let names: Vec<_> = crates.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
-    assert!(names.contains(&"delivery-time".into()), "{names:?}");
-    assert!(!names.iter().any(|name| ["sdk", "rust", "hostile"].contains(&name.as_ref())), "{names:?}");
+    for plugin in ["class-fanout", "delivery-time"] {
+        assert!(names.contains(&plugin.into()), "{names:?}");
+    }
+    assert!(
+        !names.iter().any(|name| ["delivery-class", "sdk", "rust", "hostile"].contains(&name.as_ref())),
+        "{names:?}"
+    );
 }

@@ -3,9 +3,12 @@
 use gristmill::Reject;
 use serde_json::Value;
 
+/// Minimum and maximum, in whole days.
+pub type Days = (u64, u64);
+
 /// The times of a class, in whole days.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Class {
+pub struct Class {
     minimum: u64,
     maximum: u64,
     /// Both as JSON, so that each item only copies them.
@@ -14,7 +17,10 @@ pub(crate) struct Class {
 
 impl Class {
     /// Reads a record of the class topic; other members than the two times are not looked at.
-    pub(crate) fn parse(_name: &[u8], value: &[u8]) -> Result<Self, Reject> {
+    ///
+    /// # Errors
+    /// `not-json`, `not-an-object`, `class-time-invalid` or `class-times-swapped`.
+    pub fn parse(_name: &[u8], value: &[u8]) -> Result<Self, Reject> {
         let value: Value = serde_json::from_slice(value)
             .map_err(|error| Reject::new("not-json", format!("the class is not JSON: {error}")))?;
         if !value.is_object() {
@@ -34,14 +40,27 @@ impl Class {
     }
 
     /// Minimum and maximum as JSON.
-    pub(crate) fn texts(&self) -> [&[u8]; 2] {
+    #[must_use]
+    pub fn texts(&self) -> [&[u8]; 2] {
         self.texts.each_ref().map(|text| text.as_bytes())
     }
 
     /// What decides between classes: the smallest minimum, then the smallest maximum. Classes that are
     /// equal in both differ in nothing that an item shows, so their names need not be compared.
-    pub(crate) fn rank(&self) -> (u64, u64) {
+    #[must_use]
+    pub fn rank(&self) -> Days {
         (self.minimum, self.maximum)
+    }
+
+    /// The times that an enriched item shows in two members, given as JSON texts. The outer option is none for what are no
+    /// times, the inner one for those of an item without a known class.
+    #[must_use]
+    pub fn shown(minimum: &str, maximum: &str) -> Option<Option<Days>> {
+        if (minimum, maximum) == ("null", "null") {
+            return Some(None);
+        }
+        let days = |text: &str| whole(&serde_json::from_str(text).ok()?);
+        Some(Some((days(minimum)?, days(maximum)?)))
     }
 }
 
@@ -74,6 +93,16 @@ mod tests {
         assert_eq!(parse(r#"{"minimumTime": 2.0, "maximumTime": 1e1}"#), Ok((2, 10)));
         let most = r#"{"minimumTime": 0, "maximumTime": 18446744073709551615}"#;
         assert_eq!(parse(most), Ok((0, u64::MAX)));
+    }
+
+    #[test]
+    fn reads_the_times_that_an_item_shows() {
+        assert_eq!(Class::shown("2", "5"), Some(Some((2, 5))));
+        assert_eq!(Class::shown("2.0", "5e0"), Some(Some((2, 5))));
+        assert_eq!(Class::shown("null", "null"), Some(None));
+        for (minimum, maximum) in [("null", "5"), ("2", "null"), ("\"2\"", "5"), ("-2", "5"), ("2", "[]")] {
+            assert_eq!(Class::shown(minimum, maximum), None, "{minimum} {maximum}");
+        }
     }
 
     #[test]
