@@ -9,6 +9,7 @@
 //! |---|---|
 //! | I1 committed outputs are the model's: none lost, none doubled, none wrong | [`exactly_once()`] |
 //! | I1, I2 while classes change: an item is sent again only when its times have changed | [`once_for_each_change`] |
+//! | I1, I2 the same where update commands do it: an item is sent again for a command only | [`once_for_each_command`] |
 //! | I2 outputs of a key come in source order | [`source_order`] |
 //! | I3 the last output of a key is the join of the last item with the last classes | [`convergence()`] |
 //! | I4 no class of an item goes back to a state that it had before | [`versions_never_go_back`] |
@@ -36,7 +37,10 @@ mod stable;
 mod testing;
 
 pub use atomicity::atomicity;
-pub use changes::{once_for_each_change, source_untouched, versions_never_go_back};
+pub use changes::{
+    commands_name_their_cause, once_for_each_change, once_for_each_command, source_untouched,
+    versions_never_go_back,
+};
 pub use conservation::conservation;
 pub use convergence::convergence;
 pub use exactly_once::exactly_once;
@@ -47,6 +51,8 @@ pub use observation::{End, Observation, Topic};
 pub use order::source_order;
 pub use report::{Report, all_hold};
 pub use stable::nothing_hangs;
+
+use crate::record::Record;
 
 /// The invariants that concern a delivery-time pipeline whose classes rest and whose input is consumed.
 pub fn at_rest(seen: &Observation, model: &Model) -> Vec<Report> {
@@ -65,6 +71,20 @@ pub fn at_rest(seen: &Observation, model: &Model) -> Vec<Report> {
 pub fn after_changes(seen: &Observation, model: &Model, sent: usize) -> Vec<Report> {
     vec![
         once_for_each_change(seen, model),
+        convergence(seen, model),
+        versions_never_go_back(seen, model),
+        source_untouched(seen, sent),
+        atomicity(seen, model),
+        nothing_hangs(seen),
+        conservation(seen, model),
+    ]
+}
+
+/// The same where update commands make the changes go out; `commands` are all of them, and the last one is obeyed.
+pub fn after_commands(seen: &Observation, model: &Model, sent: usize, commands: &[Record]) -> Vec<Report> {
+    vec![
+        once_for_each_command(seen, model, commands),
+        commands_name_their_cause(seen, model, commands),
         convergence(seen, model),
         versions_never_go_back(seen, model),
         source_untouched(seen, sent),

@@ -10,6 +10,7 @@ pub mod checker;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod exchange;
 pub mod fanout;
 pub mod fold;
 pub mod foreign;

@@ -3,6 +3,7 @@
 mod broker {
     mod adapters;
     mod bad_days;
+    mod commands;
     mod conformance;
     mod crashes;
     mod fanout;

@@ -7,6 +7,7 @@ mod offline {
     mod conformance;
     mod cuts;
     mod driver;
+    mod exchange;
     mod fanout;
     mod many_classes;
     mod orders;

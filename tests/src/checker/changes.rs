@@ -1,6 +1,8 @@
 //! I1, I2 and I4 while classes change: what an item became, one output after the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::model::{Expected, Model, Times, identity, printed, shown};
 use super::observation::Observation;
@@ -10,6 +12,54 @@ use crate::record::Record;
 /// I1 and I2 while classes change: the outputs of a key follow its items, one after the other and none left out; an item has
 /// a further output only if that differs from the one before it.
 pub fn once_for_each_change(seen: &Observation, model: &Model) -> Report {
+    follow_all(seen, model, |_, before, output| {
+        before.is_none_or(|before| printed(before) != printed(output))
+    })
+}
+
+/// I1 and I2 while classes change and commands make the changes go out: as [`once_for_each_change`], but that an item has
+/// a further output for a command at most, whether or not that differs from the one before it.
+pub fn once_for_each_command(seen: &Observation, model: &Model, commands: &[Record]) -> Report {
+    let mut left: BTreeMap<&[u8], usize> = BTreeMap::new();
+    for command in commands {
+        *left.entry(command.key.as_deref().unwrap_or_default()).or_default() += 1;
+    }
+    follow_all(seen, model, |key, _, _| {
+        left.get_mut(key).is_some_and(|left| {
+            let is_left = *left > 0;
+            *left = left.saturating_sub(1);
+            is_left
+        })
+    })
+}
+
+/// What update commands must be: of an item that there was, with its class, and with the position of the change behind them.
+pub fn commands_name_their_cause(seen: &Observation, model: &Model, commands: &[Record]) -> Report {
+    let mut report = Report::new("commands");
+    let keys: BTreeSet<_> = seen.items.committed.iter().filter_map(|item| item.key.as_deref()).collect();
+    for command in commands {
+        let key = command.key.as_deref();
+        report.expect(key.is_some_and(|key| keys.contains(key)), || format!("of no item: {command:?}"));
+        let value: Value =
+            serde_json::from_slice(command.value.as_deref().unwrap_or_default()).unwrap_or_default();
+        let members = value.as_object().map(|object| object.keys().map(String::as_str).collect::<Vec<_>>());
+        let has_changed = value["class"].as_str().is_some_and(|class| model.states(class).count() > 1);
+        let says_why = value["cause"] == "delivery-class-changed" && members == Some(vec!["cause", "class"]);
+        report.expect(says_why && has_changed, || format!("does not say why: {command:?}"));
+        let after = command.header("gristmill-after").unwrap_or_default();
+        let is_of_classes = after.starts_with(&format!("{}/", seen.classes.name));
+        report.expect(is_of_classes, || format!("does not name the change behind it: {command:?}"));
+    }
+    report
+}
+
+/// Goes through the items and the outputs of all keys. `again` says of a key, the output before and a further one whether that
+/// one may be.
+fn follow_all<'a>(
+    seen: &'a Observation,
+    model: &Model,
+    mut again: impl FnMut(&[u8], Option<&Record>, &Record) -> bool,
+) -> Report {
     let mut report = Report::new("I1");
     let mut items: BTreeMap<&[u8], Vec<&Record>> = BTreeMap::new();
     for item in &seen.items.committed {
@@ -23,7 +73,8 @@ pub fn once_for_each_change(seen: &Observation, model: &Model) -> Report {
         outputs.entry(output.key.as_deref().unwrap_or_default()).or_default().push(output);
     }
     for (key, outputs) in &outputs {
-        follow(items.remove(key).unwrap_or_default().into_iter(), outputs, model, &mut report);
+        let items = items.remove(key).unwrap_or_default().into_iter();
+        follow(items, outputs, model, (&mut report, &mut |before, output| again(key, before, output)));
     }
     for lost in items.into_values().flatten() {
         report.expect(false, || format!("lost: nothing came of {lost:?}"));
@@ -36,7 +87,7 @@ fn follow<'a>(
     items: impl Iterator<Item = &'a Record>,
     outputs: &[&'a Record],
     model: &Model,
-    report: &mut Report,
+    (report, again): (&mut Report, &mut dyn FnMut(Option<&Record>, &Record) -> bool),
 ) {
     let mut items = items.peekable();
     let (mut current, mut before): (Option<&Record>, Option<&Record>) = (None, None);
@@ -45,8 +96,8 @@ fn follow<'a>(
             current = Some(next);
             report.look(1);
         } else if current.is_some_and(|item| is_of(output, item, model)) {
-            let differs = before.is_none_or(|before| printed(before) != printed(output));
-            report.expect(differs, || format!("sent again without a change: {output:?}"));
+            let may_be = again(before, output);
+            report.expect(may_be, || format!("sent again without a change: {output:?}"));
         } else {
             report.expect(false, || format!("not of {current:?} nor of the item after it: {output:?}"));
         }
@@ -178,6 +229,39 @@ mod tests {
         let (seen, model) = world(&[SMALL_1, BULKY, BULKY]);
 
         assert_eq!(once_for_each_change(&seen, &model).violations(), 1);
+    }
+
+    #[test]
+    fn finds_more_outputs_than_commands() {
+        let (seen, model) = world(&[SMALL_1, BULKY, BULKY]);
+        let command = item("e", r#"{"cause":"delivery-class-changed","class":"small"}"#);
+
+        let mut commands = vec![command.clone(), item("other", "{}"), command];
+        assert!(once_for_each_command(&seen, &model, &commands).holds());
+
+        commands.pop();
+        assert_eq!(once_for_each_command(&seen, &model, &commands).violations(), 1);
+    }
+
+    #[test]
+    fn finds_commands_that_do_not_name_their_cause() {
+        let (mut seen, model) = world(&[SMALL_1]);
+        seen.classes.name = "classes".to_owned();
+        let mut good = item("e", r#"{"cause":"delivery-class-changed","class":"small"}"#);
+        good.headers.push((b"gristmill-after".to_vec(), Some(b"classes/0@7".to_vec())));
+        assert!(commands_name_their_cause(&seen, &model, &[good.clone()]).holds());
+
+        for spoil in [
+            (|command: &mut Record| command.key = Some(b"nobody".to_vec())) as fn(&mut Record),
+            |command| command.headers.clear(),
+            |command| command.value = None,
+            |command| command.value = Some(br#"{"cause":"x","class":"small"}"#.to_vec()),
+            |command| command.value = Some(br#"{"cause":"delivery-class-changed","class":"none"}"#.to_vec()),
+        ] {
+            let mut bad = good.clone();
+            spoil(&mut bad);
+            assert_eq!(commands_name_their_cause(&seen, &model, &[bad]).violations(), 1);
+        }
     }
 
     #[test]
