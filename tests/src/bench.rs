@@ -7,14 +7,22 @@
 //! what it has fetched before it begins, is not in it.
 
 mod boundary;
+mod fanout;
+mod load;
 mod meter;
 mod native;
+mod raw;
 mod report;
+mod stage;
 mod subject;
 mod transaction;
+mod watch;
 
 pub use boundary::boundary;
+pub use fanout::{Plan, fanout, restore};
+pub use load::produce_raw;
 pub use native::{Mode, loop_forever};
 pub use report::{Report, ratio};
+pub use stage::Way;
 pub use subject::{Backlog, Figures, Subject};
 pub use transaction::transactions;

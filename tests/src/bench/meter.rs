@@ -35,6 +35,17 @@ pub(super) fn own_cpu() -> Result<Duration> {
     Ok(Duration::new(time.tv_sec.try_into()?, time.tv_nsec.try_into()?))
 }
 
+/// Memory that a process has in use, in MiB.
+///
+/// # Errors
+/// When there is no such process.
+pub(super) fn resident(pid: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

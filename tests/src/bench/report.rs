@@ -1,5 +1,7 @@
 //! The report: a line for each subject, and the ratios of neighbours.
 
+use std::time::Duration;
+
 use super::subject::{Figures, Subject};
 
 /// Gathers runs and prints them.
@@ -22,18 +24,22 @@ impl Report {
     pub fn row(&self, subject: Subject) -> String {
         let median = |read: fn(&Figures) -> f64| median(&mut self.of(subject, read));
         format!(
-            "{:<24} {:>10.0} {:>10.2} {:>12.2} {:>8.0}",
+            "{:<24} {:>10.0} {:>10.2} {:>12.2} {:>8.0} {:>12.2}",
             subject.name(),
             median(|f| f.rate),
             median(|f| f.cpu_us),
             median(|f| f.broker_us),
             median(|f| f.resident_mib),
+            median(|f| f.changelog),
         )
     }
 
     /// The headings of [`Report::row`].
     pub fn headings() -> String {
-        format!("{:<24} {:>10} {:>10} {:>12} {:>8}", "", "items/s", "CPU us", "broker us", "MiB")
+        format!(
+            "{:<24} {:>10} {:>10} {:>12} {:>8} {:>12}",
+            "", "items/s", "CPU us", "broker us", "MiB", "changelog B"
+        )
     }
 
     /// How a subject compares with its baseline, run by run.
@@ -58,6 +64,13 @@ pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
     (at(values.len().saturating_sub(1) / 2) + at(values.len() / 2)) / 2.0
+}
+
+/// The median and the 99th percentile, in milliseconds.
+pub(super) fn percentiles(times: &[Duration]) -> (f64, f64) {
+    let mut times: Vec<_> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+    let middle = median(&mut times);
+    (middle, times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN))
 }
 
 #[cfg(test)]

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::load;
 use super::meter;
+use super::stage::changelog_size;
 use crate::client::{Client, REQUEST, unique};
 use crate::host;
 use crate::process::Process;
@@ -20,7 +22,7 @@ use crate::wait::{self, Seen};
 const PARTITIONS: i32 = 4;
 
 /// The slowest machine that is worth a measurement drains a backlog within this time.
-const LIMIT: Duration = Duration::from_secs(900);
+pub(super) const LIMIT: Duration = Duration::from_secs(900);
 
 /// How the subjects differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct Figures {
     pub broker_us: f64,
     /// Memory of the subject at the end, in MiB.
     pub resident_mib: f64,
+    /// Bytes of keys, values and headers in the changelog for each item.
+    pub changelog: f64,
 }
 
 impl Subject {
@@ -84,7 +88,12 @@ impl Subject {
         let (mut process, group) = self.start(backlog, &app, &sink)?;
         let figures = drain(backlog, &mut process, &group)?;
         process.kill()?;
-        Ok(figures)
+        let changelog = format!("{group}.changelog");
+        if backlog.client.topics(&changelog)?.is_empty() {
+            return Ok(figures);
+        }
+        let (bytes, _) = changelog_size(&backlog.client, &changelog)?;
+        Ok(Figures { changelog: bytes as f64 / backlog.count as f64, ..figures })
     }
 
     fn start(self, backlog: &Backlog, app: &str, sink: &str) -> Result<(Process, String)> {
@@ -146,36 +155,20 @@ impl Backlog {
         let compacted = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")];
         let items = client.topic("bench-items", PARTITIONS, &compacted)?;
         let classes = client.topic("bench-classes", 1, &compacted)?;
-        let producer = client.producer(&[
-            ("partitioner", "murmur2_random"),
-            ("linger.ms", "20"),
-            ("compression.type", "lz4"),
-            ("batch.num.messages", "10000"),
-            ("batch.size", "1000000"),
-        ])?;
+        let producer = client.producer(&load::FILLING)?;
         for n in 0..crate::workload::CLASSES {
             let (key, value) = crate::workload::class(n);
             producer.put(&classes, 0, &key, &value)?;
         }
         for n in 0..count {
-            let (key, value) = item(n);
+            // Each of one class, spread over all of them.
+            let class = crate::workload::class_name(usize::try_from(n % 50).unwrap_or(0));
+            let (key, value) = load::item(n, &class);
             producer.send(rdkafka::producer::BaseRecord::<str, str>::to(&items).key(&key).payload(&value))?;
         }
         producer.drain()?;
         Ok(Self { client, broker, items, classes, count })
     }
-}
-
-/// An item of about 300 bytes.
-fn item(n: u64) -> (String, String) {
-    let class = crate::workload::class_name(usize::try_from(n % 50).unwrap_or(0));
-    let text = "The quick brown fox jumps over the lazy dog while the mill grinds on. ";
-    let value = format!(
-        r#"{{"sku":"sku-{n}","deliveryClass":"{class}","price":{{"amount":{}.99,"currency":"EUR"}},"stock":{},"online":true,"description":"{text}{text}{text}"}}"#,
-        n % 1000,
-        n % 77
-    );
-    (format!("sku-{n}"), value)
 }
 
 /// One look at a subject at work.
@@ -212,7 +205,8 @@ fn drain(backlog: &Backlog, process: &mut Process, group: &str) -> Result<Figure
         rate: items / (last.at - first.at).as_secs_f64(),
         cpu_us: each(first.subject, last.subject),
         broker_us: each(first.broker, last.broker),
-        resident_mib: resident(process.pid())?,
+        resident_mib: meter::resident(process.pid())?,
+        changelog: 0.0,
     })
 }
 
@@ -223,11 +217,4 @@ fn consumed(consumer: &BaseConsumer, topic: &str) -> Result<u64> {
     let offsets = answer.elements();
     let sum: i64 = offsets.iter().filter_map(|e| e.offset().to_raw()).filter(|offset| *offset > 0).sum();
     Ok(u64::try_from(sum)?)
-}
-
-fn resident(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in /proc")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1024.0)
 }

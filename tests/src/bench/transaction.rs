@@ -1,10 +1,10 @@
 //! How long a transaction of one record takes.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::Result;
 
-use super::report::median;
+use super::report::percentiles;
 use super::subject::pipeline;
 use crate::client::{Client, unique};
 use crate::host;
@@ -60,10 +60,4 @@ fn hosted(client: &Client) -> Result<(f64, f64)> {
         times.push(start.elapsed());
     }
     Ok(percentiles(times.get(20..).unwrap_or_default()))
-}
-
-fn percentiles(times: &[Duration]) -> (f64, f64) {
-    let mut times: Vec<_> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
-    let middle = median(&mut times);
-    (middle, times.get(times.len() * 99 / 100).copied().unwrap_or(f64::NAN))
 }

@@ -1,11 +1,18 @@
 //! `make bench`: measures the host against native loops on a real Kafka and prints a report.
 //!
-//! Usage: `bench [ITEMS [PAIRS]]`, with 1,000,000 items and 3 pairs by default.
+//! Usage, with 1,000,000 items and 3 pairs by default:
+//! `bench [ITEMS [PAIRS]]` compares the throughput of items,
+//! `bench fanout [ITEMS [PAIRS]]` follows class changes, both ways (`bench join`, `bench commands`: one of them),
+//! `bench restore [ITEMS [PAIRS]]` restores state.
 
 use std::env;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use gristmill_tests::bench::{Backlog, Mode, Report, Subject, boundary, loop_forever, transactions};
+use gristmill_tests::bench::{
+    Backlog, Mode, Plan, Report, Subject, Way, boundary, fanout, loop_forever, produce_raw, restore,
+    transactions,
+};
 use gristmill_tests::client::Client;
 use gristmill_tests::cluster::{Apache, Cluster};
 
@@ -28,13 +35,31 @@ fn main() -> Result<()> {
                 if *mode == "enrich" { Mode::Enrich((*classes).to_owned()) } else { Mode::Passthrough };
             loop_forever(&Client::new(bootstrap), &mode, source, sink, group)
         }
-        [] => measure(1_000_000, 3),
-        [items] => measure(items.parse().context("ITEMS is a number")?, 3),
-        [items, pairs] => {
-            measure(items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
+        ["raw", bootstrap, topic, items, maximum] => {
+            produce_raw(&Client::new(bootstrap), topic, items.parse()?, maximum.parse()?)
         }
-        _ => bail!("usage: bench [ITEMS [PAIRS]]"),
+        ["fanout", sizes @ ..] => {
+            let plan = plan(sizes)?;
+            fanout(plan, Way::Join)?;
+            fanout(plan, Way::Commands)
+        }
+        ["join", sizes @ ..] => fanout(plan(sizes)?, Way::Join),
+        ["commands", sizes @ ..] => fanout(plan(sizes)?, Way::Commands),
+        ["restore", sizes @ ..] => plan(sizes).and_then(|plan| restore(plan.items, plan.pairs)),
+        sizes => plan(sizes).and_then(|plan| measure(plan.items, plan.pairs)),
     }
+}
+
+fn plan(sizes: &[&str]) -> Result<Plan> {
+    let (items, pairs) = match sizes {
+        [] => (1_000_000, 3),
+        [items] => (items.parse().context("ITEMS is a number")?, 3),
+        [items, pairs] => {
+            (items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
+        }
+        _ => bail!("usage: bench [fanout | join | commands | restore] [ITEMS [PAIRS]]"),
+    };
+    Ok(Plan { items, pairs, per_second: 500, idle: Duration::from_secs(15) })
 }
 
 fn measure(items: u64, pairs: usize) -> Result<()> {
