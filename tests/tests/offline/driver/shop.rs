@@ -10,7 +10,7 @@ use gristmill_host::config::pipeline::Pipeline;
 use gristmill_host::config::plugin_ref::PluginRef;
 use gristmill_host::config::{assembly, raw};
 use gristmill_host::driver::{self, Driver, Message};
-use gristmill_host::fault::Fault;
+use gristmill_host::fault::{Code, Fault};
 use gristmill_host::id::{Offset, Partition};
 use gristmill_host::memory::Content;
 use gristmill_host::status::JobStatus;
@@ -24,17 +24,35 @@ use crate::offline::plugin::stage;
 pub(super) const ITEMS: &str = "items";
 pub(super) const CLASSES: &str = "delivery-classes";
 pub(super) const ENRICHED: &str = "items-enriched";
-const TRANSFORM: &str = "delivery-time";
+pub(super) const UPDATES: &str = "item-updates";
+pub(super) const TRANSFORM: &str = "delivery-time";
 const GROUP: &str = "shop.delivery-time";
 
-/// The plugin, loaded once for all tests.
-fn delivery_time() -> Result<&'static Loaded> {
-    static LOADED: OnceLock<Result<Loaded, String>> = OnceLock::new();
+/// Class changes go out by commands: lines for the pipeline file.
+const BY_COMMANDS: &str = r#"jobs.step = 3
+sources.updates = "item-updates"
+config.follow_classes = false
+[transforms.class-fanout]
+plugin = "class-fanout.wasm"
+sources.enriched = "items-enriched"
+sources.classes = "delivery-classes"
+sinks.updates = "item-updates"
+jobs.step = 3
+"#;
+
+/// The plugin of a transform, loaded once for all tests.
+fn plugin_of(transform: &str) -> Result<&'static Loaded, Fault> {
+    static JOIN: OnceLock<Result<Loaded, String>> = OnceLock::new();
+    static FANOUT: OnceLock<Result<Loaded, String>> = OnceLock::new();
+    let (cell, folder) = match transform {
+        TRANSFORM => (&JOIN, "plugins/delivery-time"),
+        _ => (&FANOUT, "plugins/class-fanout"),
+    };
     let load = || {
-        let file = host::plugin("plugins/delivery-time").map_err(|error| format!("{error:#}"))?;
+        let file = host::plugin(folder).map_err(|error| format!("{error:#}"))?;
         plugins::load(&stage::runtime(), &PluginRef::File(file)).map_err(|fault| fault.report())
     };
-    LOADED.get_or_init(load).as_ref().map_err(|error| anyhow!("{error}"))
+    cell.get_or_init(load).as_ref().map_err(|error| Fault::new(Code::PluginInvalid, error.clone()))
 }
 
 fn pipeline(settings: &str) -> Result<Pipeline, Fault> {
@@ -43,9 +61,10 @@ fn pipeline(settings: &str) -> Result<Pipeline, Fault> {
          sources.items = \"{ITEMS}\"\nsources.classes = \"{CLASSES}\"\nsinks.enriched = \"{ENRICHED}\"\n{settings}"
     );
     raw::parse(Path::new("shop.toml"), &text, &|_| None).and_then(|raw| {
-        let loaded = delivery_time()
-            .map_err(|error| Fault::new(gristmill_host::fault::Code::PluginInvalid, error.to_string()))?;
-        assembly::assemble(&raw, &mut |_| Ok((loaded.manifest.clone(), loaded.component.digest())))
+        assembly::assemble(&raw, &mut |transform| {
+            let loaded = plugin_of(transform.name.as_str())?;
+            Ok((loaded.manifest.clone(), loaded.component.digest()))
+        })
     })
 }
 
@@ -55,6 +74,7 @@ pub(super) struct Shop {
     items: Vec<Record>,
     classes: Vec<Record>,
     left: Left,
+    by_commands: bool,
 }
 
 /// What is left of the items that were produced.
@@ -76,12 +96,26 @@ impl Shop {
     /// The same with other lines in the section of the transform.
     pub(super) fn with(partitions: usize, settings: &str) -> Result<Self> {
         let pipeline = pipeline(settings).map_err(|fault| anyhow!(fault.report()))?;
-        let component = &delivery_time()?.component;
         let setup = Driver::setup(&pipeline).partitions(partitions);
-        let driver = setup.begin(&mut |deployment| Ok(Box::new(component.deploy(deployment.into())?)));
+        let driver = setup.begin(&mut |deployment| {
+            let component = &plugin_of(deployment.name.as_str())?.component;
+            Ok(Box::new(component.deploy(deployment.into())?))
+        });
         let mut driver = driver.map_err(|fault| anyhow!(fault.report()))?;
         driver.start("a");
-        Ok(Self { driver, items: Vec::new(), classes: Vec::new(), left: Left::All })
+        let by_commands = pipeline.deployments.len() > 1;
+        Ok(Self { driver, items: Vec::new(), classes: Vec::new(), left: Left::All, by_commands })
+    }
+
+    /// A shop whose class changes go out by commands of `class-fanout`.
+    pub(super) fn by_commands(partitions: usize) -> Result<Self> {
+        Self::with(partitions, BY_COMMANDS)
+    }
+
+    /// The keys of the committed commands.
+    pub(super) fn commands(&self) -> Vec<String> {
+        let commands = self.driver.committed(UPDATES);
+        commands.iter().map(|command| command.key_text().into_owned()).collect()
     }
 
     /// An item of these classes, other than all before it.
@@ -187,6 +221,9 @@ impl Shop {
         let seen = self.observe();
         let model = Model::new("/deliveryClass", &self.classes).moving();
         let mut reports = match self.left {
+            _ if self.by_commands => {
+                checker::after_commands(&seen, &model, self.items.len(), &self.topic(UPDATES).committed)
+            }
             Left::All | Left::Unhandled => checker::after_changes(&seen, &model, self.items.len()),
             // Nobody has seen what was compacted away.
             Left::Latest => vec![checker::convergence(&seen, &model), checker::nothing_hangs(&seen)],
