@@ -5,6 +5,7 @@
 //! something odd was recovered from, INFO is the life of the process; a healthy hour logs nothing new.
 
 mod api;
+mod bar;
 mod help;
 mod plugin;
 mod registry;
@@ -14,12 +15,13 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use api::{ApiFailed, ApiStarted};
+pub use bar::bar;
 pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 pub use state::{
     CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded,
-    RowNotIndexed, StepFailed, StoreAwaited, StoreDiscarded,
+    RestoreMoved, RowNotIndexed, StepFailed, StoreAwaited, StoreDiscarded,
 };
 
 use crate::fault::Fault;

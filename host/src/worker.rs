@@ -131,6 +131,8 @@ pub struct Worker<S: Source, K: Sink<Membership = S::Membership>> {
     open_at: Duration,
     /// Pauses after a local store could not be made or written.
     store_backoff: Backoff,
+    /// When the log said last how far restores are.
+    restores_shown: Duration,
     /// Since when a committed position lies beyond the end of its partition.
     beyond_since: Option<Duration>,
     transaction: Open,
@@ -188,6 +190,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             membership: None,
             open_at: Duration::ZERO,
             store_backoff: Backoff::new(STORE_RETRY_FIRST, STORE_RETRY_LONGEST),
+            restores_shown: Duration::ZERO,
             beyond_since: None,
             transaction: Open::default(),
             turned: Turned::Busy,

@@ -14,11 +14,9 @@ use crate::cli::output;
 use crate::cli::running::Host;
 use crate::cli::status::known;
 use crate::config::env;
+use crate::event;
 use crate::fault::Fault;
 use crate::task::order::Order;
-
-/// How many characters a full bar has.
-const BAR: usize = 20;
 
 /// Background jobs: their progress, and orders about them.
 #[derive(Args, Debug)]
@@ -143,18 +141,12 @@ fn row(job: &Job) -> [String; 8] {
         job.task.clone(),
         format!("{} {}", job.kind, job.name),
         job.state.clone(),
-        job.progress.map(bar).unwrap_or_default(),
+        job.progress.map(event::bar).unwrap_or_default(),
         format!("{}/{}", job.visited, known(job.total)),
         job.emitted.to_string(),
         format!("{:.1}/s", job.per_second),
         job.left_ms.map(|left| time(Duration::from_millis(left))).unwrap_or_default(),
     ]
-}
-
-fn bar(progress: f64) -> String {
-    let progress = progress.clamp(0.0, 1.0);
-    let done = (progress * BAR as f64) as usize;
-    format!("[{}{}] {:5.1} %", "#".repeat(done), "-".repeat(BAR.saturating_sub(done)), progress * 100.0)
 }
 
 /// A time as a person says it: two units at most.
@@ -170,14 +162,6 @@ fn time(left: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn draws_bars_from_nothing_to_full() {
-        assert_eq!(bar(0.0), "[--------------------]   0.0 %");
-        assert_eq!(bar(0.5), "[##########----------]  50.0 %");
-        assert_eq!(bar(1.0), "[####################] 100.0 %");
-        assert_eq!(bar(7.0), bar(1.0));
-    }
 
     #[test]
     fn tells_times_in_two_units() {

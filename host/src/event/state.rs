@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::event::registry;
 use crate::fault::Fault;
-use crate::id::{Offset, TaskId, TopicPartition};
+use crate::id::{Offset, TaskId, TopicPartition, TransformName};
 
 /// A task's state is brought up to date from a topic.
 #[derive(Debug)]
@@ -24,6 +24,25 @@ impl RestoreBegan<'_> {
     pub fn emit(self) {
         tracing::debug!(task = %self.task, topic = %self.place.topic, from = %self.from, until = %self.until,
             "brings state up to date");
+    }
+}
+
+/// Restores take long; how far they are is said from time to time.
+#[derive(Debug)]
+pub struct RestoreMoved<'a> {
+    /// The transform.
+    pub transform: &'a TransformName,
+    /// How many of its tasks this worker brings up to date.
+    pub tasks: usize,
+    /// From 0 to 1.
+    pub progress: f64,
+}
+
+impl RestoreMoved<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        let Self { transform, tasks, progress } = self;
+        tracing::info!(%transform, tasks, "brings state up to date {}", crate::event::bar(progress));
     }
 }
 

@@ -85,7 +85,17 @@ fn consumer(kafka: &Kafka, group: &str, client_id: &str) -> ClientConfig {
 /// A member of a group: static, so that a restart keeps its partitions; `range`, because it co-partitions.
 pub(super) fn member(kafka: &Kafka, group: &str, member: &str) -> ClientConfig {
     let mut config = consumer(kafka, group, member);
-    defaults(kafka, &mut config, &[("session.timeout.ms", "45000"), ("max.poll.interval.ms", "300000")]);
+    defaults(
+        kafka,
+        &mut config,
+        &[
+            ("session.timeout.ms", "45000"),
+            ("max.poll.interval.ms", "300000"),
+            // A topic that was made a moment ago may not be known to the broker that the group's leader asks: it is assigned
+            // when the leader looks again. librdkafka's own interval is five minutes.
+            ("topic.metadata.refresh.interval.ms", "15000"),
+        ],
+    );
     config.set("group.instance.id", member).set("partition.assignment.strategy", "range");
     config
 }

@@ -70,6 +70,9 @@ pub struct Restoration {
     instance: Option<Box<dyn Instance>>,
     started: Duration,
     records: u64,
+    /// Offsets that were read, and that are to be read as far as is known.
+    read: u64,
+    expected: u64,
 }
 
 /// How far the reading of a partition is.
@@ -144,6 +147,8 @@ impl Restoration {
             instance: None,
             started: elapsed,
             records: 0,
+            read: 0,
+            expected: 0,
         };
         restoration.checkpoint.time = now;
         let indexes = restoration.layout.index_identities();
@@ -173,6 +178,11 @@ impl Restoration {
         self.reading.iter().map(|(place, progress)| (place, *progress))
     }
 
+    /// How many offsets were read, and how many are to be read as far as is known.
+    pub fn offsets(&self) -> (u64, u64) {
+        (self.read.min(self.expected), self.expected)
+    }
+
     /// Whether everything was read.
     pub fn is_done(&self) -> bool {
         self.reading.is_empty()
@@ -196,6 +206,7 @@ impl Restoration {
                 let from = self.reading.get(place).map(|progress| progress.position).unwrap_or_default();
                 event::RestoreBegan { task: &self.id, place, from, until }.emit();
                 self.reading.entry(place.clone()).or_default().until = until;
+                self.expected = self.expected.saturating_add(between(from, until));
             }
             Restored::Records(records) => self.apply(place, &records, around)?,
             Restored::Done(position) => return self.ended(place, position),
@@ -226,7 +237,9 @@ impl Restoration {
             self.checkpoint.tables.insert(place.topic.clone(), next);
             self.renewed.insert(place.clone());
         }
-        self.reading.entry(place.clone()).or_default().position = next;
+        let progress = self.reading.entry(place.clone()).or_default();
+        self.read = self.read.saturating_add(between(progress.position, next));
+        progress.position = next;
         self.save()
     }
 
@@ -411,4 +424,9 @@ impl Restoration {
         };
         Ok((opening, self.engine))
     }
+}
+
+/// How many offsets lie from one to another.
+fn between(from: Offset, until: Offset) -> u64 {
+    u64::try_from(until.0.saturating_sub(from.0)).unwrap_or(0)
 }

@@ -4,6 +4,7 @@
 //! worker's other tasks go on and the group hears of it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::event;
 use crate::fault::{Code, Fault, Scope};
@@ -17,6 +18,9 @@ use crate::worker::{Turned, Worker, surroundings};
 
 /// How many pieces of news a turn takes in at most.
 const NEWS_MAX: usize = 4;
+
+/// How often the log says how far restores are.
+const SHOW_INTERVAL: Duration = Duration::from_secs(2);
 
 impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// Begins with tasks of which all partitions are here.
@@ -128,6 +132,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// # Errors
     /// Scope host.
     pub(super) fn restore(&mut self) -> Result<Turned, Fault> {
+        self.show_restores();
         let mut turned = Turned::Idle;
         let partitions: Vec<_> = self.restoring.keys().copied().collect();
         for partition in partitions {
@@ -157,6 +162,21 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             self.commit()?;
         }
         Ok(turned)
+    }
+
+    /// Says how far restores are, if they take long.
+    fn show_restores(&mut self) {
+        let elapsed = self.ports.clock.elapsed();
+        if self.restoring.is_empty() {
+            self.restores_shown = elapsed;
+        } else if elapsed.saturating_sub(self.restores_shown) >= SHOW_INTERVAL {
+            self.restores_shown = elapsed;
+            let offsets = self.restoring.values().map(Restoration::offsets);
+            let (read, expected) = offsets.fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1));
+            let progress = read as f64 / (expected as f64).max(1.0);
+            let (transform, tasks) = (&self.spec.transform, self.restoring.len());
+            event::RestoreMoved { transform, tasks, progress }.emit();
+        }
     }
 
     /// Whether somebody has committed for a task since its restore began: then the group gave it away, this worker has not

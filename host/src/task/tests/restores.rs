@@ -97,6 +97,20 @@ fn reads_the_changelog_to_its_end_then_the_table_to_the_committed_position() {
 }
 
 #[test]
+fn knows_how_far_it_is() {
+    let mut stage = stage();
+    let mut restoration = stage.begin().unwrap();
+    let bounds = Bounds { start: Offset(0), stable_end: Offset(20) };
+    assert_eq!(restoration.offsets(), (0, 0));
+
+    stage.take(&mut restoration, CHANGELOG, Restored::Began { bounds, until: Offset(20) }).unwrap();
+    assert_eq!(restoration.offsets(), (0, 20));
+    stage.take(&mut restoration, CHANGELOG, Restored::Records(changelog(&record()))).unwrap();
+
+    assert_eq!(restoration.offsets(), (19, 20));
+}
+
+#[test]
 fn goes_on_where_the_last_restore_ended() {
     let mut stage = stage();
     stage.whole(&record()).unwrap();
