@@ -43,8 +43,10 @@ pub fn commands_name_their_cause(seen: &Observation, model: &Model, commands: &[
         let value: Value =
             serde_json::from_slice(command.value.as_deref().unwrap_or_default()).unwrap_or_default();
         let members = value.as_object().map(|object| object.keys().map(String::as_str).collect::<Vec<_>>());
-        let has_changed = value["class"].as_str().is_some_and(|class| model.states(class).count() > 1);
-        let says_why = value["cause"] == "delivery-class-changed" && members == Some(vec!["cause", "class"]);
+        let text = |member: &str| value.get(member).and_then(Value::as_str);
+        let has_changed = text("class").is_some_and(|class| model.states(class).count() > 1);
+        let says_why =
+            text("cause") == Some("delivery-class-changed") && members == Some(vec!["cause", "class"]);
         report.expect(says_why && has_changed, || format!("does not say why: {command:?}"));
         let after = command.header("gristmill-after").unwrap_or_default();
         let is_of_classes = after.starts_with(&format!("{}/", seen.classes.name));
@@ -55,8 +57,8 @@ pub fn commands_name_their_cause(seen: &Observation, model: &Model, commands: &[
 
 /// Goes through the items and the outputs of all keys. `again` says of a key, the output before and a further one whether that
 /// one may be.
-fn follow_all<'a>(
-    seen: &'a Observation,
+fn follow_all(
+    seen: &Observation,
     model: &Model,
     mut again: impl FnMut(&[u8], Option<&Record>, &Record) -> bool,
 ) -> Report {
@@ -82,12 +84,15 @@ fn follow_all<'a>(
     report
 }
 
+/// Whether an output of a key may come again: the one before it, and itself.
+type Again<'a> = &'a mut dyn FnMut(Option<&Record>, &Record) -> bool;
+
 /// Goes through the items and the outputs of one key.
 fn follow<'a>(
     items: impl Iterator<Item = &'a Record>,
     outputs: &[&'a Record],
     model: &Model,
-    (report, again): (&mut Report, &mut dyn FnMut(Option<&Record>, &Record) -> bool),
+    (report, again): (&mut Report, Again<'_>),
 ) {
     let mut items = items.peekable();
     let (mut current, mut before): (Option<&Record>, Option<&Record>) = (None, None);
