@@ -91,7 +91,7 @@ fn goes_there_and_back_in_the_middle_of_a_walk() -> Result<()> {
     shop.settle()?;
 
     shop.class("bulky", 5)?;
-    shop.into_a_walk()?;
+    shop.reach_a_walk()?;
     // One that the walk has not reached: it has met the class of 5 days.
     shop.item("9", &["bulky"])?;
     shop.driver.run_until("the update", |driver| {

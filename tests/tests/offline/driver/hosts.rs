@@ -15,7 +15,7 @@ fn in_a_walk() -> Result<Shop> {
     shop.items(0..SIZE, &["bulky"])?;
     shop.settle()?;
     shop.class("bulky", 5)?;
-    shop.into_a_walk()?;
+    shop.reach_a_walk()?;
     Ok(shop)
 }
 
@@ -171,7 +171,7 @@ fn walks_on_while_hosts_come_and_go() -> Result<()> {
     shop.settle()?;
     for round in 0..6u64 {
         shop.class("bulky", 10 + round)?;
-        shop.into_a_walk()?;
+        shop.reach_a_walk()?;
         let (comes, goes) = if round % 2 == 0 { ("b", "a") } else { ("a", "b") };
         join(&mut shop, comes)?;
         shop.item(&round.to_string(), &["bulky"])?;
@@ -198,7 +198,7 @@ fn with_a_crash(crash: Crash) -> Result<Shop> {
     shop.items(0..10, &["bulky"])?;
     shop.settle()?;
     shop.class("bulky", 5)?;
-    shop.into_a_walk()?;
+    shop.reach_a_walk()?;
     shop.driver.crash_at(crash);
     join(&mut shop, "b")?;
     shop.item("3", &["bulky", "other"])?;

@@ -60,7 +60,7 @@ fn cancels_a_walk_and_sends_everything_at_the_next_change() -> Result<()> {
     shop.items(0..60, &["bulky"])?;
     shop.settle()?;
     shop.class("bulky", 7)?;
-    shop.into_a_walk()?;
+    shop.reach_a_walk()?;
 
     let (kind, name) = ("follow-class".to_owned(), "bulky".to_owned());
     shop.driver.order(TRANSFORM, &Order::CancelJob { kind, name })?;

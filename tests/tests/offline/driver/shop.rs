@@ -164,7 +164,7 @@ impl Shop {
     }
 
     /// Lets the hosts work until a walk is under way: it has looked at some items, and not at all.
-    pub(super) fn into_a_walk(&mut self) -> Result<()> {
+    pub(super) fn reach_a_walk(&mut self) -> Result<()> {
         let is_under_way =
             |job: &JobStatus| job.visited > 0 && job.total.is_none_or(|total| job.visited < total);
         let is_so = |driver: &Driver| driver.jobs().iter().any(|(_, job)| is_under_way(job));
