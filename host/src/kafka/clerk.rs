@@ -27,26 +27,33 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Request {
     pub(super) positions: PartitionList,
     pub(super) membership: Membership,
+    /// The time-out of the call.
     pub(super) wait: Duration,
 }
 
 /// The thread, as its producer sees it. Dropping this waits for its end, but not for a call that does not end.
-pub(super) struct Clerk {
+pub(super) struct Clerk<R = Request> {
     /// One request at a time: whoever asks waits for the answer, or never asks again. None once this is dropped.
-    requests: Option<SyncSender<Request>>,
+    requests: Option<SyncSender<R>>,
     answers: Receiver<Result<(), Failure>>,
     thread: Option<JoinHandle<()>>,
     is_lost: Cell<bool>,
 }
 
 impl Clerk {
-    /// Starts the thread.
-    pub(super) fn start(client: Arc<Client<Reports>>) -> std::io::Result<Self> {
-        let (requests, inbox) = sync_channel::<Request>(1);
+    /// Starts the thread of a producer.
+    pub(super) fn of(client: Arc<Client<Reports>>) -> std::io::Result<Self> {
+        Self::start(move |request| send(&client, request))
+    }
+}
+
+impl<R: Send + 'static> Clerk<R> {
+    fn start(call: impl Fn(&R) -> Result<(), Failure> + Send + 'static) -> std::io::Result<Self> {
+        let (requests, inbox) = sync_channel::<R>(1);
         let (outbox, answers) = sync_channel(1);
         let work = move || {
             for request in inbox {
-                if outbox.send(send(&client, &request)).is_err() {
+                if outbox.send(call(&request)).is_err() {
                     return;
                 }
             }
@@ -56,12 +63,13 @@ impl Clerk {
         Ok(Self { requests, answers, thread, is_lost: Cell::new(false) })
     }
 
-    /// Puts positions into the open transaction. Never waits much longer than the request says; after
+    /// Makes the call and waits for its end, not much longer than `wait`; after
     /// [`ErrorCode::RD_KAFKA_RESP_ERR__TIMED_OUT`] the producer is of no use any more.
-    pub(super) fn send(&self, request: Request) -> Result<(), Failure> {
-        let wait = request.wait.saturating_add(GRACE);
-        let is_taken = self.requests.as_ref().is_some_and(|requests| requests.try_send(request).is_ok());
-        let answer = if is_taken { self.answers.recv_timeout(wait).ok() } else { None };
+    pub(super) fn call(&self, request: R, wait: Duration) -> Result<(), Failure> {
+        let is_free = !self.is_lost.get();
+        let requests = self.requests.as_ref().filter(|_| is_free);
+        let is_taken = requests.is_some_and(|requests| requests.try_send(request).is_ok());
+        let answer = if is_taken { self.answers.recv_timeout(wait.saturating_add(GRACE)).ok() } else { None };
         answer.unwrap_or_else(|| {
             self.is_lost.set(true);
             Err(Failure::of(ErrorCode::RD_KAFKA_RESP_ERR__TIMED_OUT))
@@ -69,7 +77,7 @@ impl Clerk {
     }
 }
 
-impl Drop for Clerk {
+impl<R> Drop for Clerk<R> {
     fn drop(&mut self) {
         self.requests = None;
         if let Some(thread) = self.thread.take().filter(|_| !self.is_lost.get())
@@ -89,5 +97,42 @@ fn send(client: &Client<Reports>, request: &Request) -> Result<(), Failure> {
             request.membership.as_ptr(),
             millis(request.wait),
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passes_on_what_the_call_answers() {
+        let refused = ErrorCode::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION;
+        let clerk = Clerk::start(move |fails: &bool| match fails {
+            true => Err(Failure::of(refused)),
+            false => Ok(()),
+        })
+        .unwrap();
+
+        assert!(clerk.call(false, Duration::ZERO).is_ok());
+        assert_eq!(clerk.call(true, Duration::ZERO).unwrap_err().code, refused);
+        assert!(clerk.call(false, Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn gives_up_on_a_call_that_never_ends_and_does_not_wait_for_it_when_dropped() {
+        let (end, ended) = sync_channel::<()>(0);
+        let clerk = Clerk::start(move |(): &()| {
+            assert!(ended.recv().is_err());
+            Ok(())
+        })
+        .unwrap();
+
+        for _ in 0..2 {
+            let failure = clerk.call((), Duration::ZERO).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::RD_KAFKA_RESP_ERR__TIMED_OUT);
+        }
+        drop(clerk);
+
+        drop(end);
     }
 }

@@ -124,7 +124,7 @@ impl Producer {
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, Reports::default())
             .map_err(|error| failed("librdkafka refuses it").because(error))?;
         let client = Arc::new(client);
-        let clerk = Clerk::start(Arc::clone(&client))
+        let clerk = Clerk::of(Arc::clone(&client))
             .map_err(|error| failed("its thread does not start").because(error))?;
         let reporting = Arc::clone(&client);
         let reporter = std::thread::Builder::new()
@@ -231,7 +231,7 @@ impl Producer {
         for (partition, committed) in positions {
             list.push(partition, committed.position, &committed.note);
         }
-        self.clerk.send(Request { positions: list, membership: membership.clone(), wait })
+        self.clerk.call(Request { positions: list, membership: membership.clone(), wait }, wait)
     }
 
     /// Commits the transaction; may be called again while the failure is retriable.

@@ -4,6 +4,7 @@
 
 mod causal;
 mod fixture;
+mod indexes;
 mod jobs;
 mod orders;
 mod rebuilds;

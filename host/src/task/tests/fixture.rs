@@ -45,15 +45,25 @@ impl Transform for Plugin {
 }
 
 impl Instance for Plugin {
-    /// The only term of a row is its value.
+    /// The only term of a row is its value; for `impure` it has the number of calls so far behind it. Fails on `trap`, and
+    /// forgets a row where one is `short`.
     fn index(&mut self, _index: &str, rows: &Chunk) -> Result<Terms, CallError> {
         let mut terms = Terms::default();
+        let has = |value: &[u8]| rows.iter().any(|row| row.value() == Some(value));
+        if has(b"trap") {
+            return Err(CallError::Trap { message: "a row that it fails on".to_owned(), location: None });
+        }
+        let impure = format!("impure-{}", self.calls.borrow().len());
         for row in rows.iter() {
             let value = row.value().unwrap_or_default();
+            let value = if value == b"impure" { impure.as_bytes() } else { value };
             let start = u32::try_from(terms.bytes.len()).unwrap();
             terms.bytes.extend_from_slice(value);
             terms.spans.push(Span { start, len: u32::try_from(value.len()).unwrap() });
             terms.ends.push(u32::try_from(terms.spans.len()).unwrap());
+        }
+        if has(b"short") {
+            terms.ends.pop();
         }
         Ok(terms)
     }
