@@ -214,7 +214,7 @@ impl World {
             });
             let most = of_key.clone().count() + of_all.clone().count();
             let certain = |(_, order): &&(_, Ordered)| order.known.contains(&key);
-            let least = of_key.filter(certain).count() + usize::from(of_all.filter(certain).next().is_some());
+            let least = of_key.filter(certain).count() + usize::from(of_all.filter(certain).count() > 0);
             let found = found.remove(&key).unwrap_or_default();
             if found > most || is_calm && found < least {
                 return Err(format!("`{key}` was repeated {found} times, not {least} to {most}"));

@@ -195,7 +195,8 @@ impl Shop {
     pub(super) fn minimums(&self) -> Result<BTreeMap<String, Option<Value>>> {
         let minimum = |record: driver::Record| {
             let value = record.value.as_deref().map(serde_json::from_slice::<Value>).transpose()?;
-            Ok((record.key_text().into_owned(), value.map(|value| value["minimumDeliveryTime"].clone())))
+            let minimum = value.map(|value| value.get("minimumDeliveryTime").cloned().unwrap_or_default());
+            Ok((record.key_text().into_owned(), minimum))
         };
         self.driver.latest(ENRICHED).into_values().map(minimum).collect()
     }
