@@ -88,6 +88,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// # Errors
     /// Scope host.
     pub(super) fn open_tasks(&mut self) -> Result<(), Fault> {
+        self.refuse_added()?;
         let partitions = self.closed_partitions();
         if partitions.is_empty() || self.ports.clock.elapsed() < self.open_at {
             return Ok(());

@@ -28,7 +28,6 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// # Errors
     /// Something failed that may pass, or scope host.
     pub(super) fn begin_tasks(&mut self, partitions: &[Partition]) -> Result<(), Fault> {
-        self.refuse_added(partitions)?;
         let places: Vec<_> = partitions.iter().flat_map(|partition| self.places(*partition)).collect();
         let found = self.ports.source.committed(&places)?;
         let mut committed: BTreeMap<Partition, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
@@ -54,11 +53,12 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     /// With more partitions, keys lie in others than before: their state would be that of another task.
-    fn refuse_added(&self, partitions: &[Partition]) -> Result<(), Fault> {
+    /// Asked before a task has all of its partitions: the inbox lacks that one.
+    pub(super) fn refuse_added(&self) -> Result<(), Fault> {
         let count = self.spec.tasks;
-        let is_added =
-            |partition: &&Partition| u32::try_from(partition.0).is_ok_and(|number| number >= count);
-        let added = partitions.iter().find(is_added).filter(|_| self.spec.state.changelog.is_some());
+        let is_added = |partition: &Partition| u32::try_from(partition.0).is_ok_and(|number| number >= count);
+        let mut assigned = self.assigned.iter().map(|place| place.partition);
+        let added = assigned.find(is_added).filter(|_| self.spec.state.changelog.is_some());
         let Some(added) = added else { return Ok(()) };
         let what = format!("transform `{}` cannot go on: a source got more partitions", self.spec.transform);
         let cause = format!("there is a partition {added}, and the changelog has {count} partitions");
