@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::load;
 use super::raw;
 use super::report::{median, percentiles, ratio};
-use super::stage::{PARTITIONS, Pass, Stage, Way};
+use super::stage::{MAXIMUM, PARTITIONS, Pass, Stage, Way};
 use crate::client::Client;
 use crate::cluster::{Apache, Cluster};
 
@@ -44,7 +44,7 @@ pub fn fanout(plan: Plan, way: Way) -> Result<()> {
     let before = stage.resident()?;
     let (mut raws, mut passes) = (Vec::new(), Vec::new());
     for n in 0..plan.pairs {
-        let raw = raw::produce(&client, broker, plan.items, u64::try_from(n)?)?;
+        let raw = raw::produce(&client, broker, plan.items, MAXIMUM + u64::try_from(n)?)?;
         print("raw transactional produce", &raw);
         let start = stage.change()?;
         let pass = stage.pass_to_rest(start)?;

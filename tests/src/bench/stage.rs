@@ -18,6 +18,9 @@ use crate::rundir;
 use crate::wait::{self, Seen};
 use crate::workload;
 
+/// The maximum that the class begins with; each change makes it one more.
+pub(super) const MAXIMUM: u64 = 10;
+
 /// Partitions of each topic.
 pub(super) const PARTITIONS: i32 = 4;
 
@@ -111,10 +114,10 @@ impl Stage {
             let (key, value) = workload::class(n);
             producer.put(&classes, 0, &key, &value)?;
         }
-        load::set_class(&producer, &classes, 0)?;
+        load::set_class(&producer, &classes, MAXIMUM)?;
         load::fill(client, &source, 0..items)?;
         let watch = Watch::start(client, &sink, PARTITIONS)?;
-        watch.expect(&load::ending(0), items)?;
+        watch.expect(&load::ending(MAXIMUM), items)?;
         let (client, topic) = (client.clone(), source);
         let mut stage = Self {
             client,
@@ -128,7 +131,7 @@ impl Stage {
             dir,
             file,
             producer,
-            maximum: 0,
+            maximum: MAXIMUM,
         };
         let start = Instant::now();
         stage.start()?;
