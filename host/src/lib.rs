@@ -9,7 +9,7 @@
 //! worker  driver                                  the poll loop and the one commit path
 //! task | kafka  store  plugin  callout  memory    the heart, and the adapters that never import each other
 //! io  config  event  status  view                 ports, configuration, logs and metrics
-//! record  fault                                   what flows, and what goes wrong
+//! record  fault  sabotage                         what flows, what goes wrong, and what tests break
 //! id  clock                                       names, numbers, time
 //! ```
 //!
@@ -33,6 +33,7 @@ pub mod kafka;
 pub mod memory;
 pub mod plugin;
 pub mod record;
+mod sabotage;
 pub mod status;
 pub mod store;
 pub mod task;

@@ -17,7 +17,6 @@ mod causes;
 mod commit;
 mod recovery;
 mod restoring;
-mod sabotage;
 #[cfg(test)]
 mod simulation;
 mod status;
@@ -33,6 +32,7 @@ use crate::event;
 use crate::fault::{Fault, Scope};
 use crate::id::{Offset, Partition, TaskId, TopicPartition};
 use crate::io::{Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
+use crate::sabotage::{self, Rule};
 use crate::status::Slot;
 use crate::task::backoff::Backoff;
 use crate::task::broadcast::Views;
@@ -43,7 +43,6 @@ use crate::task::{Surroundings, Task, Turn};
 use crate::worker::bounds::Bounds;
 use crate::worker::causes::Causes;
 use crate::worker::recovery::Recovery;
-use crate::worker::sabotage::Rule;
 
 /// The longest time that a worker with nothing to do stays in a poll: changes of broadcast topics come without a wake-up.
 const POLL_LONGEST: Duration = Duration::from_millis(50);

@@ -31,6 +31,7 @@ use crate::fault::Fault;
 use crate::id::{Offset, Partition, SourceIndex, Timestamp};
 use crate::io::{Job, StoreEngine, StoreRange, Visit, Write, behind_prefix};
 use crate::record::{Chunk, RecordRef};
+use crate::sabotage::{self, Rule};
 use crate::task::spec::Place;
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::job::JobRow;
@@ -191,7 +192,8 @@ impl TaskState {
 
     /// The writes of the transaction that go to the changelog.
     pub(crate) fn logged(&self) -> impl Iterator<Item = Write<'_>> {
-        let writes = self.transaction.iter().filter(|(key, _)| !self.layout.is_local(key));
+        let writes =
+            self.transaction.iter().filter(|write| !self.layout.is_local(write.0) && !is_forgotten(*write));
         writes.map(|(key, value)| (key, value.map(|value| self.as_logged(key, value))))
     }
 
@@ -230,7 +232,13 @@ impl TaskState {
         record: &RecordRef<'_>,
         terms: &[Vec<&[u8]>],
     ) {
+        let row = record.key().map(|key| key::below(&table.prefix, key));
+        let before = row.filter(|_| sabotage::breaks(Rule::RowWithEntries));
+        let before = before.and_then(|row| Some((self.get_local(&row).ok()??, row)));
         write_record(&mut self.call, (&self.layout, table), (partition, record), terms);
+        if let Some((value, row)) = before {
+            self.call.set(row, Some(value));
+        }
     }
 
     /// The value of a row of a table, as the call has it.
@@ -345,6 +353,14 @@ impl TaskState {
             (None, None) => Ok(None),
         }
     }
+}
+
+/// Breaks the rule that the cursor of a job is committed with its page: the changelog does not learn of it.
+fn is_forgotten((key, value): Write<'_>) -> bool {
+    let is_cursor = |value: &[u8]| JobRow::read("", b"", value).is_some_and(|row| row.job.cursor.is_some());
+    sabotage::breaks(Rule::CursorWithPage)
+        && key.first() == Some(&(key::Kind::Job as u8))
+        && value.is_some_and(is_cursor)
 }
 
 /// Writes everything to a local store, with the checkpoint, in one batch.

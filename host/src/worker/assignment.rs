@@ -8,10 +8,10 @@ use crate::event;
 use crate::fault::{Code, Fault, Scope};
 use crate::id::{Offset, Partition, TopicPartition};
 use crate::io::{Sink, Source, StoreEngine};
+use crate::sabotage::{self, Rule};
 use crate::task::state::Positions;
 use crate::task::{Opening, Task};
 use crate::worker::Worker;
-use crate::worker::sabotage::{self, Rule};
 
 /// So long a committed position may lie beyond the end of its partition: a broker that has just started may not know yet
 /// how far its log is stable.

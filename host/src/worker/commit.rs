@@ -9,15 +9,16 @@
 //! apply                 only now do the tasks take their work for done, and write it to their local stores
 //! ```
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::event;
 use crate::fault::{Code, Fault};
-use crate::id::TopicPartition;
+use crate::id::{Offset, TopicPartition};
 use crate::io::{CauseId, Committed, Outgoing, Sink, Source, TransactionError};
+use crate::sabotage::{self, Rule};
 use crate::task::Task;
 use crate::worker::recovery::Step;
-use crate::worker::sabotage::{self, Rule};
 use crate::worker::{IDLE_COMMIT, Worker};
 
 /// Why a commit did not happen.
@@ -61,7 +62,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             self.ports.sink.commit().map_err(|error| Failure::Transaction(error, Step::Commit))?;
             self.ports.sink.begin().map_err(before)?;
         }
-        self.ports.sink.send_offsets(&sabotage::shifted(positions), &membership).map_err(before)?;
+        self.ports.sink.send_offsets(&shifted(positions), &membership).map_err(before)?;
         self.ports.sink.commit().map_err(|error| Failure::Transaction(error, Step::Commit))
     }
 
@@ -162,4 +163,16 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     pub(super) fn dirty_tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values().filter(|task| task.is_dirty())
     }
+}
+
+/// The positions, or those of the last records instead of the next ones.
+fn shifted(positions: &[(TopicPartition, Committed)]) -> Cow<'_, [(TopicPartition, Committed)]> {
+    if !sabotage::breaks(Rule::NextRecord) {
+        return Cow::Borrowed(positions);
+    }
+    let shift = |(place, committed): &(TopicPartition, Committed)| {
+        let position = Offset(committed.position.0.saturating_sub(1).max(0));
+        (place.clone(), Committed { position, note: committed.note.clone() })
+    };
+    positions.iter().map(shift).collect()
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::io::{CauseId, Sink, Source, TransactionError};
+use crate::sabotage::{self, Rule};
 use crate::task::Task;
 use crate::task::backoff::Backoff;
 use crate::worker::Worker;
-use crate::worker::sabotage::{self, Rule};
 
 /// So many fences within a minute mean that two processes share a name.
 const FENCES_MAX: usize = 3;

@@ -10,10 +10,10 @@ use crate::event;
 use crate::fault::{Code, Fault, Scope};
 use crate::id::{Offset, Partition, TaskId, TopicPartition};
 use crate::io::{Sink, Source, Until};
+use crate::sabotage::{self, Rule};
 use crate::task::restore::{Beginning, Restoration, Setback, Wanted};
 use crate::task::state::says_state;
 use crate::task::{Opening, Task};
-use crate::worker::sabotage::{self, Rule};
 use crate::worker::{Turned, Worker, surroundings};
 
 /// How many pieces of news a turn takes in at most.

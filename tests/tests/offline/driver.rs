@@ -1,5 +1,6 @@
 //! The bundled plugins, as real components, in the test driver: no broker, no thread, no waiting.
 
+mod broadcasts;
 mod commands;
 mod crashes;
 mod delivery_time;

@@ -1,8 +1,11 @@
 //! What a task makes of `gristmill-after`.
 
+use std::panic::catch_unwind;
+
 use super::*;
 use crate::id::Timestamp;
 use crate::record::{Chunk, Header};
+use crate::sabotage::{BROKEN, Rule};
 
 /// A record that waits for an offset of the classes.
 fn after(offset: i64, value: &str, awaited: &str) -> Chunk {
@@ -30,6 +33,15 @@ fn takes_a_record_only_behind_what_it_names_and_lets_other_sources_go_on() {
     bench.class(&class(2));
 
     assert_eq!(values(&bench.drain(), "out"), ["a"]);
+}
+
+#[test]
+fn notices_that_the_header_is_ignored() {
+    BROKEN.set(Some(Rule::CausalHeader));
+    let outcome = catch_unwind(takes_a_record_only_behind_what_it_names_and_lets_other_sources_go_on);
+    BROKEN.set(None);
+
+    assert!(outcome.is_err(), "nobody noticed");
 }
 
 #[test]

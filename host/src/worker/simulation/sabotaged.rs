@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use crate::worker::sabotage::{BROKEN, Rule};
+use crate::sabotage::{BROKEN, Rule};
 use crate::worker::simulation::{scenarios, schedule, state};
 
 /// The first problem that some schedule finds while a rule is broken.
@@ -42,11 +42,19 @@ noticed! {
     notices_a_broadcast_position_that_is_not_committed: BroadcastPosition,
     notices_state_that_is_not_logged: LogState,
     notices_a_changelog_that_is_not_read_to_its_end: ReadTheTail,
+    notices_an_index_that_is_updated_without_its_row: RowWithEntries,
 }
 
 #[test]
 fn notices_a_search_in_an_open_transaction() {
     let problem = found(Rule::SearchInQuiet, || scenarios::poison_batch().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}
+
+#[test]
+fn notices_a_cursor_that_is_not_committed_with_its_page() {
+    let problem = found(Rule::CursorWithPage, || state::walk_on_an_empty_disk().err());
 
     assert!(problem.is_some(), "nobody noticed");
 }

@@ -154,6 +154,38 @@ fn reaches_the_last_items_of_a_class_that_changes_all_the_time() {
     checked(&world).unwrap();
 }
 
+/// A host loses its disk in the middle of a walk.
+pub(super) fn walk_on_an_empty_disk() -> Result<(), String> {
+    let world = world(28);
+    world.produce_class(0, false);
+    stock(&world, 30);
+    let host = world.start("a");
+    turns(&world, &host, 60);
+    let before = world.walked().len();
+    world.produce_class(0, false);
+    let under_way = (0..60).find(|_| {
+        turns(&world, &host, 1);
+        world.walked().len() > before + 4
+    });
+    world.shut_down(&host);
+    if under_way.is_none() || world.walked().len() >= before + 30 {
+        return Err("the walk was not under way".into());
+    }
+    world.disk("a").lose_disk();
+
+    world.start("a");
+    checked(&world)?;
+
+    let walked = world.walked().split_off(before);
+    let keys: std::collections::BTreeSet<_> = walked.iter().collect();
+    if (walked.len(), keys.len()) == (30, 30) { Ok(()) } else { Err(format!("the walk sent {walked:?}")) }
+}
+
+#[test]
+fn goes_on_with_a_walk_where_it_was_committed_when_the_disk_is_lost() {
+    walk_on_an_empty_disk().unwrap();
+}
+
 /// The store fails when a committed transaction is applied: it is dropped and restored.
 #[test]
 fn restores_a_store_that_could_not_be_written() {

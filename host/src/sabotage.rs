@@ -1,11 +1,8 @@
-//! Rules of the commit path that the simulation breaks on purpose, one at a time, to prove that it would notice.
+//! Rules of exactly-once that tests break on purpose, one at a time, to prove that they would notice.
 //!
-//! Outside of tests nothing can be broken: the question is a constant and costs nothing.
-
-use std::borrow::Cow;
-
-use crate::id::{Offset, TopicPartition};
-use crate::io::Committed;
+//! In an ordinary build nothing can be broken: the question is a constant and costs nothing. In the unit tests a rule is
+//! broken for a thread. With the cargo feature `sabotage`, which is for tests of the whole host only and never part of a
+//! release, it is broken for the process, by its name in the environment variable `GRISTMILL_SABOTAGE`.
 
 /// A rule that can be broken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,13 +39,21 @@ pub(crate) enum Rule {
     ReadTheTail,
     /// Until a restored table has caught up with its topic, nothing else runs.
     CatchUpFirst,
+    /// The cursor of a job is committed with the page that it stands behind.
+    CursorWithPage,
+    /// The entries of an index are written with their row.
+    RowWithEntries,
+    /// A record waits for what its causal header names.
+    CausalHeader,
 }
 
-#[cfg(not(test))]
+/// Whether a rule is broken.
+#[cfg(not(any(test, feature = "sabotage")))]
 pub(crate) const fn breaks(_: Rule) -> bool {
     false
 }
 
+/// Whether a rule is broken on this thread.
 #[cfg(test)]
 pub(crate) fn breaks(rule: Rule) -> bool {
     BROKEN.get() == Some(rule)
@@ -60,14 +65,10 @@ thread_local! {
     pub(crate) static BROKEN: std::cell::Cell<Option<Rule>> = const { std::cell::Cell::new(None) };
 }
 
-/// The positions, or those of the last records instead of the next ones.
-pub(crate) fn shifted(positions: &[(TopicPartition, Committed)]) -> Cow<'_, [(TopicPartition, Committed)]> {
-    if !breaks(Rule::NextRecord) {
-        return Cow::Borrowed(positions);
-    }
-    let shift = |(place, committed): &(TopicPartition, Committed)| {
-        let position = Offset(committed.position.0.saturating_sub(1).max(0));
-        (place.clone(), Committed { position, note: committed.note.clone() })
-    };
-    positions.iter().map(shift).collect()
+/// Whether a rule is broken in this process. What the variable says is read once.
+#[cfg(all(feature = "sabotage", not(test)))]
+pub(crate) fn breaks(rule: Rule) -> bool {
+    static BROKEN: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    let broken = BROKEN.get_or_init(|| std::env::var("GRISTMILL_SABOTAGE").ok());
+    broken.as_ref().is_some_and(|name| *name == format!("{rule:?}"))
 }
