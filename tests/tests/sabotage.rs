@@ -80,7 +80,7 @@ const RULES: &[Rule] = &[
         broken: "causal header ignored",
         noticed_by: &[
             "broadcasts::obeys_a_command_only_behind_the_class_change_that_it_names",
-            "commands::obeys_no_command_before_it_knows_the_class_change_behind_it",
+            "commands::misses_no_item_that_was_joined_with_the_old_class_behind_the_walk",
         ],
     },
 ];
@@ -113,8 +113,11 @@ fn outcomes(text: &str) -> Outcomes {
 /// How a scenario said what was wrong, as far as it goes into a line.
 fn said(text: &str, name: &str) -> String {
     let (_, said) = text.split_once(&format!("---- {name} stdout ----\n")).unwrap_or_default();
-    let said = said.split("\n---- ").next().unwrap_or_default();
-    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let ends = ["\n---- ", "\nnote: ", "\nfailures:"];
+    let own = ends.iter().fold(said, |own, end| own.split(end).next().unwrap_or_default());
+    // Of a panic, the place and the message.
+    let own = own.split_once(" panicked at ").map_or(own, |(_, own)| own);
+    let words = own.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(240).collect()
 }
 
