@@ -173,7 +173,7 @@ impl TaskStopped<'_> {
     /// Logs and counts it.
     pub fn emit(self) {
         let code = self.fault.code().as_str();
-        tracing::error!(task = %self.task, code, hint = self.fault.remedy(), "stopped a task: {}", self.fault);
+        tracing::error!(task = %self.task, code, hint = self.fault.remedy(), "stopped a task: {}", self.fault.line());
         let labels = [("transform", self.task.transform.as_str()), ("code", code)];
         registry().add("gristmill_tasks_stopped_total", &labels, 1);
     }
@@ -262,7 +262,7 @@ impl TransformStopped<'_> {
     pub fn emit(self) {
         let code = self.fault.code().as_str();
         tracing::error!(transform = %self.transform, code, hint = self.fault.remedy(), "stopped a transform: {}",
-            self.fault);
+            self.fault.line());
         let labels = [("transform", self.transform.as_str()), ("code", code)];
         registry().add("gristmill_transforms_stopped_total", &labels, 1);
     }

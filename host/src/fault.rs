@@ -347,6 +347,14 @@ impl Fault {
         chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
+    /// Message and causes in one line, as a log has them.
+    pub fn line(&self) -> String {
+        match self.cause() {
+            cause if cause.is_empty() => self.message().to_owned(),
+            cause => format!("{}: {cause}", self.message()),
+        }
+    }
+
     /// What the user can do: the fault's own hint, or the remedy of its code.
     pub fn remedy(&self) -> &str {
         self.inner.hint.as_deref().unwrap_or_else(|| self.code().remedy())
@@ -407,6 +415,13 @@ mod tests {
             "error: transform `activation` cannot start\n  caused by: `a` has 6 partitions, `b` has 12\n\
              hint: create both topics alike\ncode: not_co_partitioned"
         );
+    }
+
+    #[test]
+    fn has_message_and_causes_in_a_line_for_the_log() {
+        let fault = Fault::new(Code::StateLost, "the state is gone");
+        assert_eq!(fault.line(), "the state is gone");
+        assert_eq!(fault.because("the topic was cut").line(), "the state is gone: the topic was cut");
     }
 
     #[test]

@@ -261,7 +261,7 @@ impl JobEnded<'_> {
             }
             Some(fault) => {
                 let code = fault.code().as_str();
-                tracing::error!(%task, kind, name, code, hint = fault.remedy(), "gave a job up: {fault}");
+                tracing::error!(%task, kind, name, code, hint = fault.remedy(), "gave a job up: {}", fault.line());
                 "failed"
             }
         };
