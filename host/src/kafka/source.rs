@@ -14,7 +14,7 @@ use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::{Bounds, Committed, Input, Source};
-use crate::kafka::client;
+use crate::kafka::client::{self, Isolation};
 use crate::kafka::client_log;
 use crate::kafka::consumer::Consumer;
 pub use crate::kafka::consumer::Membership;
@@ -36,6 +36,9 @@ const LEAVE_STEP: Duration = Duration::from_millis(20);
 pub struct KafkaSource {
     place: Place,
     consumer: Consumer,
+    /// Asks for the ends of partitions, on connections of its own: on those of the member a question waits for the fetch
+    /// that is under way, for up to 0.1 s.
+    asker: Consumer,
     fetched: Fetched,
     messages: Vec<Message>,
     /// Whether the group waits for [`Source::release`].
@@ -93,8 +96,9 @@ impl KafkaSource {
             member: None,
         };
         let consumer = place.open()?;
+        let asker = Consumer::open(&client::reader(kafka, group, Isolation::Committed))?;
         let fetched = Fetched::new(batch);
-        Ok(Self { place, consumer, fetched, messages: Vec::new(), is_releasing: false, failed: None })
+        Ok(Self { place, consumer, asker, fetched, messages: Vec::new(), is_releasing: false, failed: None })
     }
 
     /// Leaves the group, so that others get the partitions at once. What is not committed is dropped.
@@ -257,7 +261,7 @@ impl Source for KafkaSource {
     }
 
     fn bounds(&mut self, partition: &TopicPartition) -> Result<Bounds, Fault> {
-        let bounds = self.consumer.bounds(partition);
+        let bounds = self.asker.bounds(partition);
         bounds.map_err(|failure| error::fault(format!("cannot read the offsets of {partition}"), failure))
     }
 
