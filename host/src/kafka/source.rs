@@ -101,6 +101,12 @@ impl KafkaSource {
         Ok(Self { place, consumer, asker, fetched, messages: Vec::new(), is_releasing: false, failed: None })
     }
 
+    /// Drops what the asking client says of itself, which would pile up: the member has the same troubles, and reports them.
+    fn listen_to_asker(&mut self) {
+        let mut said = Vec::new();
+        self.asker.poll(Duration::ZERO, &mut said);
+    }
+
     /// Leaves the group, so that others get the partitions at once. What is not committed is dropped.
     ///
     /// # Errors
@@ -215,6 +221,9 @@ impl Source for KafkaSource {
             return self.judge(fault);
         }
         self.consumer.poll(wait, &mut self.messages);
+        if self.messages.is_empty() {
+            self.listen_to_asker();
+        }
         self.failed = self.fetched.take(&mut self.messages, &self.consumer).err();
         self.pause_natively()?;
         if let Some(decision) = self.consumer.rebalances().take() {
@@ -262,6 +271,7 @@ impl Source for KafkaSource {
 
     fn bounds(&mut self, partition: &TopicPartition) -> Result<Bounds, Fault> {
         let bounds = self.asker.bounds(partition);
+        self.listen_to_asker();
         bounds.map_err(|failure| error::fault(format!("cannot read the offsets of {partition}"), failure))
     }
 
