@@ -270,7 +270,8 @@ impl Source for KafkaSource {
     }
 
     fn bounds(&mut self, partition: &TopicPartition) -> Result<Bounds, Fault> {
-        let bounds = self.asker.bounds(partition);
+        // A client that reads nothing hears late of a partition's new leader: then the member knows more.
+        let bounds = self.asker.bounds(partition).or_else(|_| self.consumer.bounds(partition));
         self.listen_to_asker();
         bounds.map_err(|failure| error::fault(format!("cannot read the offsets of {partition}"), failure))
     }
