@@ -17,6 +17,7 @@ mod clerk;
 pub mod client;
 mod client_log;
 mod consumer;
+mod doubts;
 pub mod ends;
 mod error;
 mod fetched;

@@ -18,6 +18,7 @@ use crate::kafka::client::{self, Isolation};
 use crate::kafka::client_log;
 use crate::kafka::consumer::Consumer;
 pub use crate::kafka::consumer::Membership;
+use crate::kafka::doubts::Doubts;
 use crate::kafka::error;
 use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::native::{ErrorCode, Failure, Message};
@@ -40,6 +41,8 @@ pub struct KafkaSource {
     /// that is under way, for up to 0.1 s.
     asker: Consumer,
     fetched: Fetched,
+    /// Partitions that the client does not go on with.
+    doubts: Doubts,
     messages: Vec<Message>,
     /// Whether the group waits for [`Source::release`].
     is_releasing: bool,
@@ -98,7 +101,16 @@ impl KafkaSource {
         let consumer = place.open()?;
         let asker = Consumer::open(&client::reader(kafka, group, Isolation::Committed))?;
         let fetched = Fetched::new(batch);
-        Ok(Self { place, consumer, asker, fetched, messages: Vec::new(), is_releasing: false, failed: None })
+        Ok(Self {
+            place,
+            consumer,
+            asker,
+            fetched,
+            doubts: Doubts::default(),
+            messages: Vec::new(),
+            is_releasing: false,
+            failed: None,
+        })
     }
 
     /// Drops what the asking client says of itself, which would pile up: the member has the same troubles, and reports them.
@@ -224,6 +236,10 @@ impl Source for KafkaSource {
         if self.messages.is_empty() {
             self.listen_to_asker();
         }
+        self.doubts.take(&mut self.messages);
+        let (asker, consumer) = (&self.asker, &self.consumer);
+        self.doubts
+            .settle(&mut self.fetched, consumer, |partition| bounds(asker, consumer, partition).ok())?;
         self.failed = self.fetched.take(&mut self.messages, &self.consumer).err();
         self.pause_natively()?;
         if let Some(decision) = self.consumer.rebalances().take() {
@@ -270,8 +286,7 @@ impl Source for KafkaSource {
     }
 
     fn bounds(&mut self, partition: &TopicPartition) -> Result<Bounds, Fault> {
-        // A client that reads nothing hears late of a partition's new leader: then the member knows more.
-        let bounds = self.asker.bounds(partition).or_else(|_| self.consumer.bounds(partition));
+        let bounds = bounds(&self.asker, &self.consumer, partition);
         self.listen_to_asker();
         bounds.map_err(|failure| error::fault(format!("cannot read the offsets of {partition}"), failure))
     }
@@ -307,4 +322,9 @@ impl Source for KafkaSource {
         }
         self.consumer.restart(&positions).map_err(|failure| error::fault("cannot resume partitions", failure))
     }
+}
+
+/// What a partition holds. A client that reads nothing hears late of a partition's new leader: then the member knows more.
+fn bounds(asker: &Consumer, member: &Consumer, partition: &TopicPartition) -> Result<Bounds, Failure> {
+    asker.bounds(partition).or_else(|_| member.bounds(partition))
 }

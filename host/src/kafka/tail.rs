@@ -9,6 +9,7 @@ use crate::io::{Bounds, Input};
 use crate::kafka::client;
 pub use crate::kafka::client::Isolation;
 use crate::kafka::consumer::Consumer;
+use crate::kafka::doubts::Doubts;
 use crate::kafka::error;
 use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::native::Message;
@@ -27,6 +28,8 @@ pub enum From {
 pub struct TopicReader {
     consumer: Consumer,
     fetched: Fetched,
+    /// Partitions that the client does not go on with.
+    doubts: Doubts,
     messages: Vec<Message>,
     bounds: Vec<(TopicPartition, Bounds)>,
 }
@@ -58,7 +61,7 @@ impl TopicReader {
         let mut fetched = Fetched::new(BatchBounds::default());
         fetched.partitions =
             positions.into_iter().map(|(partition, position)| Owned::reading(partition, position)).collect();
-        Ok(Self { consumer, fetched, messages: Vec::new(), bounds })
+        Ok(Self { consumer, fetched, doubts: Doubts::default(), messages: Vec::new(), bounds })
     }
 
     /// What the partitions held when the reader was opened; the ends are those of its isolation.
@@ -84,6 +87,9 @@ impl TopicReader {
             return Ok(Some(input));
         }
         self.consumer.poll(wait, &mut self.messages);
+        self.doubts.take(&mut self.messages);
+        let consumer = &self.consumer;
+        self.doubts.settle(&mut self.fetched, consumer, |partition| consumer.bounds(partition).ok())?;
         self.fetched.take(&mut self.messages, &self.consumer)?;
         Ok(self.fetched.next())
     }
