@@ -29,7 +29,7 @@ pub(super) fn table<'l>(layout: &'l Layout, source: &str) -> Option<(&'l Store, 
 
 impl Task {
     /// Makes a run of the next rows of such a job.
-    pub(super) fn repeat_page(&mut self, mut row: JobRow, around: &Surroundings<'_>) -> Turn {
+    pub(super) fn repeat_page(&mut self, row: JobRow, around: &Surroundings<'_>) -> Turn {
         let order = match Order::read(Some(&row.job.payload)) {
             Ok(order) => order,
             Err(message) => return self.end_job(row, Some(Fault::new(Code::OrderInvalid, message)), around),
@@ -38,7 +38,7 @@ impl Task {
             rows: self.spec.batch.records.min(self.jobs.budget(&jobs::name(&row)) as usize).max(1),
             bytes: self.spec.batch.bytes,
         };
-        let (source, page) = match self.page(&order, &mut row, limit) {
+        let (source, page) = match self.page(&order, row.job.cursor.as_deref(), limit) {
             Ok(found) => found,
             Err(StateError::Failed(fault)) => return Turn::Damaged(fault),
             Err(StateError::Refused(message)) => {
@@ -61,24 +61,25 @@ impl Task {
         Turn::Searching
     }
 
-    fn page(&self, order: &Order, row: &mut JobRow, limit: Limit) -> Result<(SourceIndex, Page), StateError> {
+    fn page(
+        &self,
+        order: &Order,
+        after: Option<&[u8]>,
+        limit: Limit,
+    ) -> Result<(SourceIndex, Page), StateError> {
         let refused = || StateError::Refused("the plugin has no such table any more".to_owned());
-        let after = row.job.cursor.as_deref();
-        match order {
-            Order::RepeatAll { source } => {
-                let (table, index) = table(self.state.layout(), source).ok_or_else(refused)?;
-                let store = self.state.store(&table.name).ok_or_else(refused)?;
-                let range = KeyRange { start: None, end: None, after };
-                Ok((index, self.state.scan(store, range, limit)?))
+        let (Order::RepeatAll { source } | Order::RepeatTerm { source, .. }) = order else {
+            return Err(refused());
+        };
+        let (_, index) = table(self.state.layout(), source).ok_or_else(refused)?;
+        let store = self.state.store(source).ok_or_else(refused)?;
+        let page = match order {
+            Order::RepeatTerm { index: name, term, .. } => {
+                self.state.scan_index(store, name, term.as_bytes(), after, limit)?
             }
-            Order::RepeatTerm { source, index: name, term } => {
-                let (table, index) = table(self.state.layout(), source).ok_or_else(refused)?;
-                let store = self.state.store(&table.name).ok_or_else(refused)?;
-                let page = self.state.scan_index(store, name, term.as_bytes(), after, limit)?;
-                Ok((index, page))
-            }
-            Order::RepeatRow { .. } | Order::CancelJob { .. } | Order::RetryJob { .. } => Err(refused()),
-        }
+            _ => self.state.scan(store, KeyRange { start: None, end: None, after }, limit)?,
+        };
+        Ok((index, page))
     }
 
     /// Starts such a job, as part of the call under way. One of its name begins anew: all rows are wanted as of now.
