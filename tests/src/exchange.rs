@@ -149,18 +149,9 @@ pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Re
         (before, told) = (now, commands);
         Ok(())
     };
-    logistics.set(BULKY, 5)?;
-    expect("an unknown class comes", bulky - both, &mut fold)?;
-    logistics.set(BULKY, 6)?;
-    expect("a class is updated", bulky - both, &mut fold)?;
-    logistics.repeat(BULKY, 6)?;
-    // At rest as it is: the next change is behind it in the same partition.
-    logistics.set(FAST, 3)?;
-    expect("a class comes again as it is, and the better one of two is updated", both, &mut fold)?;
-    logistics.set(BULKY, 1)?;
-    expect("the other one becomes the better of two", bulky, &mut fold)?;
-    logistics.delete(BULKY)?;
-    expect("a class is deleted", bulky, &mut fold)?;
+    crate::fanout::change_in_steps(&mut logistics, (bulky, both), &mut |what, outputs| {
+        expect(what, outputs, &mut fold)
+    })?;
 
     for (n, minimum) in [4, 7, 3].into_iter().enumerate() {
         logistics.set(BULKY, minimum)?;

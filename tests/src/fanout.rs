@@ -37,18 +37,7 @@ pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Re
         before = now;
         Ok(())
     };
-    logistics.set(BULKY, 5)?;
-    expect("an unknown class comes", bulky - both, &mut fold)?;
-    logistics.set(BULKY, 6)?;
-    expect("a class is updated", bulky - both, &mut fold)?;
-    logistics.repeat(BULKY, 6)?;
-    // Converged as it is: the next change is behind it in the same partition.
-    logistics.set(FAST, 3)?;
-    expect("a class comes again as it is, and the better one of two is updated", both, &mut fold)?;
-    logistics.set(BULKY, 1)?;
-    expect("the other one becomes the better of two", bulky, &mut fold)?;
-    logistics.delete(BULKY)?;
-    expect("a class is deleted", bulky, &mut fold)?;
+    change_in_steps(&mut logistics, (bulky, both), &mut |what, outputs| expect(what, outputs, &mut fold))?;
 
     for (n, minimum) in [4, 7, 3].into_iter().enumerate() {
         logistics.set(BULKY, minimum)?;
@@ -69,6 +58,30 @@ pub fn follows_class_changes(client: Client, partitions: i32, size: usize) -> Re
     let mut reports = checker::after_changes(&seen, &shop.model(&seen).moving(), catalogue.sent());
     reports.push(shop.local_stores(&seen, &["a"], Standing::Level)?);
     checker::all_hold(&reports)
+}
+
+/// Changes the class of `bulky` items, of which `both` have the other class too, in every way. After each change `expect` is told how
+/// many outputs it makes.
+///
+/// # Errors
+/// When a class cannot be written, and those of `expect`.
+pub fn change_in_steps(
+    logistics: &mut Logistics<'_>,
+    (bulky, both): (usize, usize),
+    expect: &mut dyn FnMut(&str, usize) -> Result<()>,
+) -> Result<()> {
+    logistics.set(BULKY, 5)?;
+    expect("an unknown class comes", bulky - both)?;
+    logistics.set(BULKY, 6)?;
+    expect("a class is updated", bulky - both)?;
+    logistics.repeat(BULKY, 6)?;
+    // Converged as it is: the next change is behind it in the same partition.
+    logistics.set(FAST, 3)?;
+    expect("a class comes again as it is, and the better one of two is updated", both)?;
+    logistics.set(BULKY, 1)?;
+    expect("the other one becomes the better of two", bulky)?;
+    logistics.delete(BULKY)?;
+    expect("a class is deleted", bulky)
 }
 
 /// Fills a shop with items, and with one of the two classes that will change.
