@@ -6,6 +6,7 @@
 //! transaction   dropped at an abort, written to the local store after Kafka's commit, never before
 //! engine        what Kafka has committed, and nothing else
 //! ```
+//! It is long because the three layers are one type: what reads, keeps and drops them has to be seen together.
 
 mod bytes;
 pub(crate) mod checkpoint;

@@ -1,4 +1,6 @@
 //! The world of a schedule: a cluster, hosts that run and die on it, and the clients around them.
+//!
+//! It is long because it is one fixture: schedules, scenarios and checks all hold the same world.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
