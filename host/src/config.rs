@@ -8,6 +8,7 @@ pub mod api_address;
 pub mod assembly;
 pub mod client;
 pub mod document;
+pub mod endpoint;
 pub mod env;
 pub mod manifest;
 pub mod pipeline;

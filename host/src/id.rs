@@ -94,6 +94,10 @@ number! {
     /// Position of a sink in the manifest.
     SinkIndex(u32)
 }
+number! {
+    /// Position of an endpoint in the manifest.
+    EndpointIndex(u32)
+}
 
 impl Offset {
     /// The position after the record at this offset.

@@ -3,13 +3,18 @@
 //! `kafka`, `store` and `plugin` implement them for real, `memory` implements them for the test driver and the simulation.
 //! The commit path that ties them together is in `worker` and exists once.
 
+mod callouts;
 mod restore;
 mod sink;
 mod source;
 mod state;
 mod store;
+mod timers;
 mod transform;
 
+pub use callouts::{
+    Answer, Call, CalloutMode, Callouts, Ended, Intent, NoCallouts, Permit, Reason, Response, Responses,
+};
 pub use restore::{Restored, Restorer, Until};
 pub use sink::{CauseId, Outgoing, Sink, TopicFacts, TransactionError};
 pub use source::{Bounds, Committed, Input, Source};
@@ -17,6 +22,7 @@ pub use state::{Job, KeyRange, Limit, NoState, Page, State, StateError, StoreInd
 pub use store::{
     KEY_BYTES_MAX, StoreEngine, StoreRange, Stores, Visit, Write, behind_prefix, is_empty_range,
 };
+pub use timers::{Timer, TimerClock, TimersDue};
 pub use transform::{
     Answered, Batch, CallError, Instance, Measured, Measurement, Outcome, OutputSlot, Rejection, Step,
     StepOutcome, Stepped, Terms, Transform,

@@ -42,7 +42,7 @@ use std::time::Duration;
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, TaskId, Timestamp, TopicPartition};
-use crate::io::{Instance, State, StoreEngine, Transform};
+use crate::io::{Callouts, Instance, State, StoreEngine, Transform};
 use crate::record::Chunk;
 use crate::status::JobStatus;
 use crate::status::PartitionStatus;
@@ -88,6 +88,8 @@ pub struct Surroundings<'a> {
     pub transform: &'a dyn Transform,
     /// The broadcast topics.
     pub views: &'a Views,
+    /// Makes HTTP requests.
+    pub callouts: &'a dyn Callouts,
     /// Wall clock.
     pub now: Timestamp,
     /// Time that never goes back.

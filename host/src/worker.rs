@@ -31,7 +31,7 @@ use crate::config::pipeline::CommitBounds;
 use crate::event;
 use crate::fault::{Fault, Scope};
 use crate::id::{Offset, Partition, TaskId, TopicPartition};
-use crate::io::{Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
+use crate::io::{Callouts, Input, Restorer, Sink, Source, Stores, TransactionError, Transform};
 use crate::sabotage::{self, Rule};
 use crate::status::Slot;
 use crate::task::backoff::Backoff;
@@ -71,6 +71,8 @@ pub struct Ports<S, K> {
     pub stores: Box<dyn Stores>,
     /// Reads changelogs.
     pub restorer: Box<dyn Restorer>,
+    /// Makes HTTP requests.
+    pub callouts: Arc<dyn Callouts>,
     /// The time.
     pub clock: Clock,
 }
@@ -101,6 +103,7 @@ fn surroundings<S, K>(ports: &Ports<S, K>) -> Surroundings<'_> {
     Surroundings {
         transform: ports.transform.as_ref(),
         views: &ports.views,
+        callouts: ports.callouts.as_ref(),
         now: ports.clock.now(),
         elapsed: ports.clock.elapsed(),
     }

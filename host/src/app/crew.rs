@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::pipeline::{Deployment, Kafka};
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, SourceIndex, TopicName, TransformName};
+use crate::io::NoCallouts;
 use crate::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use crate::kafka::client::TRANSACTION_TIMEOUT;
 use crate::kafka::restorer::KafkaRestorer;
@@ -202,6 +203,7 @@ impl Post {
             transform: Box::new(self.transform),
             views: self.views,
             stores: Box::new(FjallStores::new(&self.state_path, self.identity, STORE_CACHE_BYTES)),
+            callouts: Arc::new(NoCallouts),
             restorer: Box::new(KafkaRestorer::new(&self.kafka, &self.deployment.group())),
             clock: Clock::system(),
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::document::{self, Place};
+use crate::config::endpoint::CalloutBounds;
 use crate::config::manifest::{Manifest, SinkDecl, SourceDecl, SourceKind};
 use crate::config::pipeline::{BoundSink, BoundSource, Deployment, Pipeline, PluginIdentity, Start};
 use crate::config::raw::{Raw, RawSink, RawSource, RawTransform};
@@ -100,6 +101,10 @@ fn deploy(
         batch: transform.batch,
         state_bounds: transform.state_bounds,
         job_bounds: transform.job_bounds,
+        timers: manifest.timers,
+        endpoints: Vec::new(),
+        callout_bounds: CalloutBounds::default(),
+        review: TopicName::new(&format!("{app}.{}.callouts-review", transform.name)),
     };
     check_topics(transform, &deployment)?;
     Ok(deployment)

@@ -30,6 +30,8 @@ pub struct Manifest {
     pub indexes: Vec<IndexDecl>,
     /// The kinds of job that it starts.
     pub jobs: Vec<JobDecl>,
+    /// Whether it takes timers. Not in the text: it is known by the handler that the component exports.
+    pub timers: bool,
     /// The endpoints that it calls.
     pub endpoints: Vec<EndpointDecl>,
     /// The memory that it wishes, in bytes.

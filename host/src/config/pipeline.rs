@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::endpoint::{BoundEndpoint, CalloutBounds};
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::id::{AppId, Digest, InstanceName, SinkIndex, SourceIndex, TopicName, TransformName};
 
@@ -92,6 +93,14 @@ pub struct Deployment {
     pub state_bounds: StateBounds,
     /// How much jobs may do.
     pub job_bounds: JobBounds,
+    /// Whether the plugin takes timers.
+    pub timers: bool,
+    /// The plugin's endpoints, by their position in the manifest.
+    pub endpoints: Vec<BoundEndpoint>,
+    /// How many callouts may be pending.
+    pub callout_bounds: CalloutBounds,
+    /// Where the host writes what became of callouts that are in doubt or given up.
+    pub review: TopicName,
 }
 
 /// Which plugin, as dead letters and logs name it.
@@ -287,10 +296,15 @@ impl Deployment {
         TopicName::new(&format!("{}.{}.inbox", self.app, self.name))
     }
 
-    /// Whether its tasks keep state, and with it a changelog and an inbox: tables, copies of broadcast topics, stores, jobs.
+    /// Whether its tasks keep state, and with it a changelog and an inbox: tables, copies of broadcast topics, stores, jobs,
+    /// timers, callouts.
     pub fn keeps_state(&self) -> bool {
         let is_kept = |source: &BoundSource| source.kind != SourceKind::Stream;
-        self.sources.iter().flatten().any(is_kept) || !self.stores.is_empty() || !self.jobs.is_empty()
+        self.sources.iter().flatten().any(is_kept)
+            || !self.stores.is_empty()
+            || !self.jobs.is_empty()
+            || self.timers
+            || !self.endpoints.is_empty()
     }
 
     /// The sources that are partitioned among tasks: streams and tables.

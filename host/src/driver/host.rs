@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::driver::setup::Staged;
 use crate::fault::Fault;
 use crate::id::{InstanceName, TaskId, TopicName, TransformName};
+use crate::io::NoCallouts;
 use crate::memory::{
     Clients, Cluster, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores, Process,
 };
@@ -143,6 +144,7 @@ impl Post {
             transform: staged.transform(),
             views: views.collect(),
             stores: Box::new(disk.clone()),
+            callouts: Arc::new(NoCallouts),
             restorer: Box::new(restorer),
             clock: clock.clone(),
         };

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use crate::fault::Fault;
 use crate::id::{Offset, Partition};
+use crate::io::timers::{Timer, TimerClock};
 use crate::record::Chunk;
 
 /// The state of a task, lent to one call. Reads see the writes of the call.
@@ -113,6 +114,22 @@ pub trait State: Any + Send {
     /// As [`State::start_job`].
     fn find_job(&self, _kind: &str, _name: &str) -> Result<Option<Job>, StateError> {
         Err(StateError::refuse("jobs"))
+    }
+
+    /// Sets a timer, or replaces the one of this clock and name.
+    ///
+    /// # Errors
+    /// Refused for a plugin without a handler for timers, and beyond the limit of what a call may write.
+    fn set_timer(&mut self, _timer: &Timer) -> Result<(), StateError> {
+        Err(StateError::refuse("timers"))
+    }
+
+    /// Forgets a timer, if there is one.
+    ///
+    /// # Errors
+    /// As [`State::set_timer`].
+    fn cancel_timer(&mut self, _clock: TimerClock, _name: &[u8]) -> Result<(), StateError> {
+        Err(StateError::refuse("timers"))
     }
 }
 

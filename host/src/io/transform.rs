@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 use crate::id::{Partition, SinkIndex, SourceIndex, TaskId, Timestamp};
+use crate::io::callouts::{Intent, Responses};
 use crate::io::state::{Job, State};
+use crate::io::timers::TimersDue;
 use crate::record::{Chunk, HeaderSlot, Range, Span};
 
 /// A plugin deployed under a name: makes instances.
@@ -35,6 +37,20 @@ pub trait Instance {
     fn step(&mut self, step: Step<'_>, state: Box<dyn State>) -> Stepped {
         let message = format!("the plugin does no jobs, and none of kind `{}`", step.job.kind);
         Stepped { answer: Err(CallError::Trap { message, location: None }), state }
+    }
+
+    /// One call with timers that are due. A cause or a rejection in the outcome is a position among them. The state goes in and
+    /// comes back.
+    fn timers(&mut self, call: TimersDue<'_>, state: Box<dyn State>) -> Answered {
+        let message = format!("the plugin takes no timers, and {} are due", call.due.len());
+        Answered { answer: Err(CallError::Trap { message, location: None }), state }
+    }
+
+    /// One call with what became of callouts. A cause or a rejection in the outcome is a position among them. The state goes in
+    /// and comes back.
+    fn responses(&mut self, call: Responses<'_>, state: Box<dyn State>) -> Answered {
+        let message = format!("the plugin takes no answers, and there are {}", call.responses.len());
+        Answered { answer: Err(CallError::Trap { message, location: None }), state }
     }
 
     /// Whether it has grown so much that a fresh one is better.
@@ -164,6 +180,8 @@ pub struct Outcome {
     pub skipped: Vec<(String, u32)>,
     /// What the plugin measured during the call; counts only if the call is kept.
     pub measurements: Vec<Measurement>,
+    /// The HTTP requests that it wants to be made.
+    pub callouts: Vec<Intent>,
 }
 
 /// A value of a plugin's own metric.

@@ -40,6 +40,7 @@ pub(crate) fn outcome(
         rejected: lifted.rejected.into_iter().map(rejection).collect(),
         skipped: lifted.skipped.into_iter().map(|(code, count)| (shown(&code), count)).collect(),
         measurements,
+        callouts: Vec::new(),
     })
 }
 

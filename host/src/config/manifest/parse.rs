@@ -46,6 +46,7 @@ fn read(text: &str) -> Result<Manifest, Fault> {
         sinks: each(&root, "sink", sink)?,
         stores: each(&root, "store", store)?,
         indexes: each(&root, "index", index)?,
+        timers: false,
         jobs: each(&root, "job", job)?,
         endpoints: each(&root, "endpoint", endpoint)?,
         needs_memory_bytes: needs_memory(&root)?,

@@ -11,8 +11,8 @@ use crate::config::pipeline::{BatchBounds, BoundSource, Limits, Start};
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
 use crate::io::{
-    Answered, Batch, CallError, Instance, Outcome, OutputSlot, State, Step, StepOutcome, Stepped, Stores,
-    Terms, TopicFacts, Transform,
+    Answered, Batch, CallError, Instance, NoCallouts, Outcome, OutputSlot, State, Step, StepOutcome, Stepped,
+    Stores, Terms, TopicFacts, Transform,
 };
 use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
@@ -213,6 +213,7 @@ impl Bench {
         let around = Surroundings {
             transform: &self.plugin,
             views: &self.views,
+            callouts: &NoCallouts,
             now: Timestamp(1_000_000),
             elapsed: self.elapsed,
         };

@@ -45,7 +45,8 @@ impl Stage {
         news: Restored,
     ) -> Result<Vec<Wanted>, Setback> {
         let (transform, views) = (&self.bench.plugin, &self.bench.views);
-        let around = Surroundings { transform, views, now: self.now, elapsed: Duration::ZERO };
+        let callouts = &crate::io::NoCallouts;
+        let around = Surroundings { transform, views, callouts, now: self.now, elapsed: Duration::ZERO };
         restoration.take(&place(topic), news, &around)
     }
 

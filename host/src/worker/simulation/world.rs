@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::config::endpoint::CalloutBounds;
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::config::pipeline::{
     BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, Limits,
@@ -16,7 +17,7 @@ use crate::config::pipeline::{
 };
 use crate::fault::{Code, Fault};
 use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
-use crate::io::TopicFacts;
+use crate::io::{NoCallouts, TopicFacts};
 use crate::memory::{
     Call, Clients, Cluster, Content, Hook, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores,
     Process, Timeouts, Trouble,
@@ -193,6 +194,7 @@ impl World {
             transform: Box::new(self.plugin.clone()),
             views: BTreeMap::from([(CLASSES, Arc::clone(classes.view()))]),
             stores: Box::new(self.disk(name)),
+            callouts: Arc::new(NoCallouts),
             restorer: Box::new(restorer),
             clock: self.clock.clone(),
         };
@@ -516,5 +518,9 @@ fn deployment(setup: Setup, index_version: u32) -> Deployment {
         batch: setup.batch,
         state_bounds: StateBounds::default(),
         job_bounds: JobBounds { step_outputs: 2, ..JobBounds::default() },
+        timers: false,
+        endpoints: Vec::new(),
+        callout_bounds: CalloutBounds::default(),
+        review: "review".into(),
     }
 }
