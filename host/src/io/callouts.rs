@@ -180,13 +180,18 @@ pub trait Callouts {
     /// Makes a call, in the background. Its intent is committed as `dispatching`, and no call of this task and id is held.
     fn send(&self, task: Partition, call: Call, permit: Permit);
 
-    /// What became of a call of this task, if something new is known. Each is told once. Never waits.
+    /// What became of a call of this task, if something new is known. Each is told once after a [`Callouts::claim`], and kept
+    /// until it is settled. Never waits.
     fn poll(&self, task: Partition) -> Option<Answer>;
 
-    /// Whether a call is under way here, or its answer was not polled yet.
+    /// What was told of a call is committed: it is forgotten here.
+    fn settled(&self, task: Partition, id: &str);
+
+    /// Whether a call is under way here, or its answer is not settled yet.
     fn holds(&self, task: Partition, id: &str) -> bool;
 
-    /// The task is worked on here: its answers are waited for.
+    /// The task is worked on here from now on. Answers that are not settled are told again: whoever was told before has lost
+    /// them.
     fn claim(&self, task: Partition);
 
     /// Nobody works on the task here any more, perhaps only for a moment: what was not handed to a connection yet is not
@@ -215,6 +220,8 @@ impl Callouts for NoCallouts {
     fn poll(&self, _task: Partition) -> Option<Answer> {
         None
     }
+
+    fn settled(&self, _task: Partition, _id: &str) {}
 
     fn holds(&self, _task: Partition, _id: &str) -> bool {
         false
