@@ -30,6 +30,7 @@ mod instance;
 mod interface;
 mod limits;
 mod mac;
+mod notice;
 mod outcome;
 mod runtime;
 mod step;

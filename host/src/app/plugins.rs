@@ -85,8 +85,9 @@ pub fn load(runtime: &Runtime, plugin: &PluginRef) -> Result<Loaded, Fault> {
         }
     };
     let component = runtime.load(&name, &bytes)?;
-    let manifest = manifest::parse(component.manifest_text())?;
+    let mut manifest = manifest::parse(component.manifest_text())?;
     component.check_handlers(&manifest)?;
+    manifest.timers = component.takes_timers();
     Ok(Loaded { component, manifest })
 }
 

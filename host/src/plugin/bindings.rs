@@ -10,7 +10,9 @@ pub(crate) mod v0_1 {
             world plugin {
                 include gristmill:transform/transform@0.1.0;
                 include gristmill:transform/with-index@0.1.0;
+                include gristmill:transform/with-timers@0.1.0;
                 include gristmill:transform/with-jobs@0.1.0;
+                include gristmill:transform/with-callouts@0.1.0;
             }
         ",
         world: "gristmill:host/plugin",

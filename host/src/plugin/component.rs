@@ -79,6 +79,11 @@ impl Component {
         self.exports.check(&self.name, manifest)
     }
 
+    /// Whether it takes timers: it exports their handler. A manifest does not say it.
+    pub fn takes_timers(&self) -> bool {
+        self.exports.takes_timers()
+    }
+
     /// The digest of its file.
     pub fn digest(&self) -> Digest {
         self.inspection.digest

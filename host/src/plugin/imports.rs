@@ -7,6 +7,3 @@ pub(crate) mod metrics;
 pub(crate) mod state;
 pub(crate) mod timers;
 mod types;
-
-/// Why a function traps whose room in the host is not built yet.
-const NOT_YET: &str = "not available in this host version";

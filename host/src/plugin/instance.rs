@@ -6,7 +6,10 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::config::pipeline::Limits;
 use crate::id::TaskId;
-use crate::io::{Answered, Batch, CallError, Instance, Outcome, State, Step, StepOutcome, Stepped, Terms};
+use crate::io::{
+    Answered, Batch, CallError, Instance, Outcome, Responses, State, Step, StepOutcome, Stepped, Terms,
+    TimersDue,
+};
 use crate::plugin::bindings::v0_1::gristmill::transform::types::Failure;
 use crate::plugin::component::Component;
 use crate::plugin::context::{Context, Times};
@@ -17,7 +20,7 @@ use crate::plugin::limits::Deadline;
 use crate::plugin::outcome::outcome;
 use crate::plugin::terms::{Rows, terms};
 use crate::plugin::text::harmless;
-use crate::plugin::{step, ticker};
+use crate::plugin::{notice, step, ticker};
 use crate::record::Chunk;
 
 /// Bytes of a failure's message.
@@ -133,6 +136,28 @@ impl WasmInstance {
         outcome(answer.map_err(failure)?, measurements, &self.limits)
     }
 
+    fn call_timers(&mut self, call: &TimersDue<'_>) -> Result<Outcome, CallError> {
+        let Some(handler) = &self.exports.timer_handler else {
+            return Err(trap(format!("the plugin takes no timers, and {} are due", call.due.len())));
+        };
+        let due = notice::timers(call.due);
+        let answer = during_call(&mut self.store, &self.limits, |store| handler.call_on_timers(store, &due))?;
+        let measurements = self.store.data_mut().measurements.take();
+        outcome(answer.map_err(failure)?, measurements, &self.limits)
+    }
+
+    fn call_responses(&mut self, call: &Responses<'_>) -> Result<Outcome, CallError> {
+        let Some(handler) = &self.exports.callout_handler else {
+            return Err(trap(format!("the plugin takes no answers, and there are {}", call.responses.len())));
+        };
+        let headers = notice::headers(call.responses);
+        let responses = notice::responses(call.responses, &headers)?;
+        let answer =
+            during_call(&mut self.store, &self.limits, |store| handler.call_on_responses(store, &responses))?;
+        let measurements = self.store.data_mut().measurements.take();
+        outcome(answer.map_err(failure)?, measurements, &self.limits)
+    }
+
     fn call_step(&mut self, step: &Step<'_>) -> Result<StepOutcome, CallError> {
         let Some(handler) = &self.exports.job_handler else {
             return Err(trap(format!("the plugin does no jobs, and none of kind `{}`", step.job.kind)));
@@ -181,6 +206,18 @@ impl Instance for WasmInstance {
         let times = Times { now: step.now, stream_time: step.stream_time };
         let (answer, state) = self.lending(state, times, |instance| instance.call_step(&step));
         Stepped { answer, state }
+    }
+
+    fn timers(&mut self, call: TimersDue<'_>, state: Box<dyn State>) -> Answered {
+        let times = Times { now: call.now, stream_time: call.stream_time };
+        let (answer, state) = self.lending(state, times, |instance| instance.call_timers(&call));
+        Answered { answer, state }
+    }
+
+    fn responses(&mut self, call: Responses<'_>, state: Box<dyn State>) -> Answered {
+        let times = Times { now: call.now, stream_time: call.stream_time };
+        let (answer, state) = self.lending(state, times, |instance| instance.call_responses(&call));
+        Answered { answer, state }
     }
 
     fn is_spent(&self) -> bool {

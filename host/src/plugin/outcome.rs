@@ -3,9 +3,8 @@
 use crate::config::pipeline::Limits;
 use crate::fault::Code;
 use crate::id::{SinkIndex, Timestamp};
-use crate::io::{CallError, Measurement, Outcome, OutputSlot, Rejection};
+use crate::io::{CallError, Intent, Measurement, Outcome, OutputSlot, Rejection};
 use crate::plugin::bindings::v0_1::gristmill::transform::types;
-use crate::plugin::failure::trap;
 use crate::plugin::text::harmless;
 use crate::record::{HeaderSlot, Range, Span};
 
@@ -15,23 +14,20 @@ const TEXT_BYTES_MAX: usize = 4 << 10;
 /// Takes an answer over.
 ///
 /// # Errors
-/// `output_limit` when there is more of it than granted; a trap for callouts, which this host does not make yet.
+/// `output_limit` when there is more of it than granted. Callouts count as records, and their texts and bytes as those of
+/// records do.
 pub(crate) fn outcome(
     lifted: types::Outcome,
     measurements: Vec<Measurement>,
     limits: &Limits,
 ) -> Result<Outcome, CallError> {
-    if lifted.outputs.len() as u64 > u64::from(limits.output_records) {
-        let message =
-            format!("it gave {} records and is granted {}", lifted.outputs.len(), limits.output_records);
-        return Err(CallError::Limit { code: Code::OutputLimit, message });
+    let count = lifted.outputs.len() as u64 + lifted.callouts.len() as u64;
+    if count > u64::from(limits.output_records) {
+        return Err(too_much(format!("it gave {count} records and is granted {}", limits.output_records)));
     }
-    if lifted.bytes.len() as u64 > limits.output_bytes {
-        let message = format!("it gave {} bytes and is granted {}", lifted.bytes.len(), limits.output_bytes);
-        return Err(CallError::Limit { code: Code::OutputLimit, message });
-    }
-    if !lifted.callouts.is_empty() {
-        return Err(trap("callouts are not available in this host version"));
+    let size_bytes = lifted.bytes.len() as u64 + lifted.callouts.iter().map(callout_bytes).sum::<u64>();
+    if size_bytes > limits.output_bytes {
+        return Err(too_much(format!("it gave {size_bytes} bytes and is granted {}", limits.output_bytes)));
     }
     Ok(Outcome {
         outputs: lifted.outputs.into_iter().map(output).collect(),
@@ -40,8 +36,27 @@ pub(crate) fn outcome(
         rejected: lifted.rejected.into_iter().map(rejection).collect(),
         skipped: lifted.skipped.into_iter().map(|(code, count)| (shown(&code), count)).collect(),
         measurements,
-        callouts: Vec::new(),
+        callouts: lifted.callouts.into_iter().map(intent).collect(),
     })
+}
+
+fn too_much(message: String) -> CallError {
+    CallError::Limit { code: Code::OutputLimit, message }
+}
+
+/// What a callout takes: it is kept in the state until it has ended.
+fn callout_bytes(callout: &types::Callout) -> u64 {
+    let headers: usize = callout.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let texts = callout.id.len() + callout.endpoint.len() + callout.method.len() + callout.path.len();
+    let bytes =
+        [callout.body.as_ref(), callout.key.as_ref()].into_iter().flatten().map(Vec::len).sum::<usize>();
+    (headers + texts + bytes + callout.context.len()) as u64
+}
+
+/// A callout as it is: it goes to a server, and its id comes back, so nothing in it may be altered.
+fn intent(lifted: types::Callout) -> Intent {
+    let types::Callout { id, endpoint, method, path, headers, body, key, context, cause } = lifted;
+    Intent { id, endpoint, method, path, headers, body, key, context, cause }
 }
 
 fn output(lifted: types::OutputRecord) -> OutputSlot {

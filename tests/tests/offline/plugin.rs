@@ -8,6 +8,7 @@
 )]
 
 mod cache;
+mod callouts;
 mod calls;
 mod double;
 mod jobs;
@@ -16,3 +17,4 @@ mod load;
 pub(super) mod stage;
 mod state;
 mod terms;
+mod timers;

@@ -6,7 +6,7 @@ use std::ops::Bound;
 
 use gristmill_host::fault::{Code, Fault};
 use gristmill_host::id::{Offset, Partition, Timestamp};
-use gristmill_host::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex};
+use gristmill_host::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex, Timer, TimerClock};
 use gristmill_host::record::{Chunk, Header};
 
 /// The stores and tables, by their number; the last one is a table.
@@ -24,6 +24,7 @@ const KINDS: [&str; 2] = ["walk", "other"];
 pub(crate) struct Memory {
     rows: [BTreeMap<Vec<u8>, Chunk>; 3],
     jobs: BTreeMap<(String, String), Job>,
+    timers: BTreeMap<(TimerClock, Vec<u8>), Timer>,
     generation: u64,
     written_bytes: usize,
     is_broken: bool,
@@ -50,6 +51,15 @@ impl Memory {
     pub(crate) fn with_job(mut self, job: Job) -> Self {
         self.jobs.insert((job.kind.clone(), job.name.clone()), job);
         self
+    }
+
+    /// The timers that are set, as text, by clock and name.
+    pub(crate) fn timers(&self) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let timer = |timer: &Timer| {
+            format!("{:?} {} {} {}", timer.clock, text(&timer.name), timer.due.0, text(&timer.payload))
+        };
+        self.timers.values().map(timer).collect()
     }
 
     /// The same state, of which every function fails.
@@ -242,5 +252,17 @@ impl State for Memory {
     fn find_job(&self, kind: &str, name: &str) -> Result<Option<Job>, StateError> {
         self.check_kind(kind)?;
         Ok(self.jobs.get(&(kind.to_owned(), name.to_owned())).cloned())
+    }
+
+    fn set_timer(&mut self, timer: &Timer) -> Result<(), StateError> {
+        self.check()?;
+        self.timers.insert((timer.clock, timer.name.clone()), timer.clone());
+        Ok(())
+    }
+
+    fn cancel_timer(&mut self, clock: TimerClock, name: &[u8]) -> Result<(), StateError> {
+        self.check()?;
+        self.timers.remove(&(clock, name.to_vec()));
+        Ok(())
     }
 }

@@ -8,7 +8,9 @@ use gristmill_host::config::plugin_ref::PluginRef;
 use gristmill_host::fault::{Code, Fault};
 use gristmill_host::plugin::Spec;
 
-use super::stage::{HOSTILE, RAW, STATEFUL, bytes, call, component, deploy, limits, runtime, start, values};
+use super::stage::{
+    ERRAND, HOSTILE, RAW, STATEFUL, bytes, call, component, deploy, limits, runtime, start, values,
+};
 
 /// The code and the message that these bytes are refused with.
 fn refused(bytes: &[u8]) -> (Code, String) {
@@ -143,8 +145,40 @@ fn refuses_a_plugin_without_a_handler_that_its_manifest_needs() -> Result<()> {
 }
 
 #[test]
+fn refuses_a_plugin_that_declares_an_endpoint_and_takes_no_answers() -> Result<()> {
+    let without = replaced(bytes(ERRAND)?, "transform/callout-handler@", "transform/callout-hindler@");
+
+    let component = runtime().load("p.wasm", &without).expect("a plugin tolerates other exports");
+    let manifest = manifest::parse(component.manifest_text()).expect("a manifest");
+    let fault = component.check_handlers(&manifest).expect_err("it must be refused");
+
+    let message = "plugin `p.wasm` declares the endpoint `server` and does not export `callout-handler`";
+    assert_eq!((fault.code(), fault.message()), (Code::HandlerMissing, message));
+    Ok(())
+}
+
+#[test]
+fn knows_by_its_handler_whether_a_plugin_takes_timers() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let takes = |name: &str, component: Vec<u8>| -> Result<bool> {
+        let file = dir.path().join(name);
+        std::fs::write(&file, component)?;
+        let loaded = plugins::load(&runtime(), &PluginRef::File(file)).expect("it is a plugin");
+        Ok(loaded.manifest.timers)
+    };
+
+    assert!(takes("with.wasm", bytes(ERRAND)?)?);
+    assert!(!takes("without.wasm", bytes(STATEFUL)?)?);
+    let without = replaced(bytes(ERRAND)?, "transform/timer-handler@", "transform/timer-hindler@");
+    assert!(!takes("renamed.wasm", without)?);
+    Ok(())
+}
+
+#[test]
 fn refuses_a_handler_whose_functions_do_not_fit() -> Result<()> {
     assert_eq!(refused(&replaced(bytes(STATEFUL)?, "on-job", "on-jab")).0, Code::PluginInvalid);
+    assert_eq!(refused(&replaced(bytes(ERRAND)?, "on-timers", "on-timeys")).0, Code::PluginInvalid);
+    assert_eq!(refused(&replaced(bytes(ERRAND)?, "on-responses", "on-responces")).0, Code::PluginInvalid);
     Ok(())
 }
 

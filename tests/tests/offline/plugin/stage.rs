@@ -26,6 +26,9 @@ pub(crate) const RAW: &str = "tests/fixtures/raw";
 /// The plugin that uses state, indexes and jobs.
 pub(crate) const STATEFUL: &str = "tests/fixtures/stateful";
 
+/// The plugin that uses timers and callouts.
+pub(crate) const ERRAND: &str = "tests/fixtures/errand";
+
 /// A runtime that all tests share, without a cache.
 pub(crate) fn runtime() -> Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -73,6 +76,11 @@ pub(crate) fn raw(way: &str) -> Result<Box<dyn Instance>> {
 /// An instance of the plugin that uses state, indexes and jobs; its index is broken in this way.
 pub(crate) fn stateful(index: &str) -> Result<Box<dyn Instance>> {
     start(&deploy(STATEFUL, &format!(r#"{{"index":"{index}"}}"#), Limits::default())?)
+}
+
+/// An instance of the plugin that uses timers and callouts.
+pub(crate) fn errand() -> Result<Box<dyn Instance>> {
+    start(&deploy(ERRAND, "{}", limits())?)
 }
 
 /// An instance for task 0.
