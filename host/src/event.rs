@@ -9,6 +9,7 @@ mod bar;
 mod help;
 mod plugin;
 mod registry;
+mod start;
 mod state;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use bar::bar;
 pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
+pub use start::KeysUnchecked;
 pub use state::{
     CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded,
     RestoreMoved, RowNotIndexed, StepFailed, StoreAwaited, StoreDiscarded,

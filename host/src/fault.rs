@@ -150,6 +150,9 @@ codes! {
     NotCoPartitioned = "not_co_partitioned", Host, Never:
         "Sources that are joined have different partition counts.",
         "Create the topics with the same number of partitions, or put a repartitioning transform in front of one.";
+    KeysMisplaced = "keys_misplaced", Host, Never:
+        "A sample of sources that are joined has keys in other partitions than the default partitioner of Java clients puts them.",
+        "Write the topic anew with that partitioner; `murmur2_random` in librdkafka. See `key_placement` in the documentation.";
     TopicUnfit = "topic_unfit", Host, Never:
         "A topic has settings that its use does not allow, such as a table that is not compacted.",
         "Change the setting that the message names.";

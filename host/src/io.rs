@@ -4,6 +4,7 @@
 //! The commit path that ties them together is in `worker` and exists once.
 
 mod callouts;
+mod placement;
 mod restore;
 mod sink;
 mod source;
@@ -15,6 +16,7 @@ mod transform;
 pub use callouts::{
     Answer, Call, CalloutMode, Callouts, Ended, Intent, NoCallouts, Permit, Reason, Response, Responses,
 };
+pub use placement::partition_of;
 pub use restore::{Restored, Restorer, Until};
 pub use sink::{CauseId, Outgoing, Sink, TopicFacts, TransactionError};
 pub use source::{Bounds, Committed, Input, Source};

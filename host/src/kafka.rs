@@ -6,7 +6,7 @@
 //! `consumer`, `producer`, `clerk` and `identity`; everything above them is ordinary code.
 //!
 //! ```text
-//! source  broadcast  tail  restorer  ends   what the host reads
+//! source  broadcast  tail  restorer  ends  sample   what the host reads
 //! sink    produce    topics                 what it writes and makes
 //! consumer  producer  clerk  identity       thin clients: one owner, a few calls
 //! client  native  error                     settings, pointers with owners, codes
@@ -28,6 +28,7 @@ pub mod produce;
 mod producer;
 mod rebalance;
 pub mod restorer;
+pub mod sample;
 pub mod sink;
 pub mod source;
 pub mod tail;

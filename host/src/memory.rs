@@ -36,7 +36,7 @@ pub use trouble::{Call, Hook, Process, Trouble};
 
 use crate::clock::Clock;
 use crate::id::{Offset, Partition, TopicName, TopicPartition};
-use crate::io::{Bounds, Committed, TopicFacts};
+use crate::io::{Bounds, Committed, TopicFacts, partition_of};
 use crate::memory::coordinator::Transaction;
 use crate::memory::group::Group;
 use crate::memory::log::Log;
@@ -173,7 +173,7 @@ impl Cluster {
     pub fn place_of(&self, topic: &TopicName, key: Option<&[u8]>) -> TopicPartition {
         let count = self.state.borrow().topics.get(topic).map_or(0, |topic| topic.logs.len());
         let count = i32::try_from(count).unwrap_or(1).max(1);
-        TopicPartition::new(topic, Partition((key.map_or(0, sink::murmur2) & 0x7fff_ffff) % count))
+        TopicPartition::new(topic, key.map_or(Partition(0), |key| partition_of(key, count)))
     }
 
     /// The last stable offset and the end of a partition.

@@ -13,14 +13,21 @@ use crate::plugin::Spec;
 /// How long a broker has to answer. A host that is started together with its cluster waits this long for it.
 const REACH: Duration = Duration::from_secs(15);
 
+/// Checks the client's options.
+///
+/// # Errors
+/// `client_key_owned`, `client_key_unknown`.
+pub fn options(kafka: &Kafka) -> Result<(), Fault> {
+    kafka.client.iter().try_for_each(|(key, value)| client::check_option(key, value))
+}
+
 /// Checks what needs no broker, beyond what reading the file has found: the client's options, and that every plugin
 /// starts with its configuration.
 ///
 /// # Errors
 /// `client_key_unknown`, `plugin_init_failed`.
 pub fn offline(prepared: &Prepared) -> Result<(), Fault> {
-    let kafka = &prepared.pipeline.kafka;
-    kafka.client.iter().try_for_each(|(key, value)| client::check_option(key, value))?;
+    options(&prepared.pipeline.kafka)?;
     for (deployment, plugin) in prepared.pipeline.deployments.iter().zip(&prepared.plugins) {
         plugin.component.deploy(Spec::from(deployment))?;
     }

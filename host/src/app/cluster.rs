@@ -1,31 +1,74 @@
 //! The cluster before the first record: reached, the host's own topics made, all topics described and checked.
 
 use crate::app::checks;
+use crate::app::placement;
 use crate::app::topics::{self, Facts};
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
+use crate::kafka::topics::Topics;
 
-/// Makes the topics that belong to the host alone, and asks about all. Gives the id of the cluster too.
-///
-/// # Errors
-/// All that stands in the way of the pipeline: what [`topics::misfits`] finds, or the one fault that kept it from
-/// looking, such as `broker_unreachable`.
-pub fn prepare(pipeline: &Pipeline) -> Result<(Facts, String), Vec<Fault>> {
-    let (facts, cluster_id) = describe(pipeline).map_err(|fault| vec![fault])?;
-    let misfits = topics::misfits(pipeline, &facts);
-    if misfits.is_empty() { Ok((facts, cluster_id)) } else { Err(misfits) }
+/// What the cluster says before the first record.
+pub(super) struct Survey {
+    /// Its id.
+    pub(super) cluster_id: String,
+    /// What it says about the topics.
+    pub(super) facts: Facts,
+    /// What stands in the way of each transform, in the order of the file; nothing where it can start.
+    pub(super) obstacles: Vec<Vec<Fault>>,
 }
 
-fn describe(pipeline: &Pipeline) -> Result<(Facts, String), Fault> {
+/// Makes the topics that belong to the host alone, and looks at all. What is wrong with the topics of one transform
+/// stands in nobody else's way.
+///
+/// # Errors
+/// The fault that kept it from looking, such as `broker_unreachable`.
+pub(super) fn survey(pipeline: &Pipeline) -> Result<Survey, Fault> {
     let admin = checks::connect(&pipeline.kafka)?;
     let cluster_id = admin.cluster_id()?;
-    let present = checks::facts(&admin, pipeline)?;
-    let plans = topics::internal_plans(pipeline, &present);
+    let singles: Vec<_> = pipeline.deployments.iter().map(|one| single(pipeline, one)).collect();
+    let mut facts = checks::facts(&admin, pipeline)?;
+    let made: Vec<_> = singles.iter().map(|single| make(&admin, single, &facts)).collect();
+    if made.iter().any(|made| !matches!(made, Ok(false))) {
+        facts = checks::facts(&admin, pipeline)?;
+    }
+    let obstacles = singles.iter().zip(made).map(|(single, made)| match made {
+        Ok(_) => topics::misfits(single, &facts),
+        Err(fault) => vec![fault],
+    });
+    let obstacles = look_at_keys(pipeline, &facts, obstacles.collect())?;
+    Ok(Survey { cluster_id, facts, obstacles })
+}
+
+/// A pipeline with one transform of another one.
+fn single(pipeline: &Pipeline, deployment: &Deployment) -> Pipeline {
+    Pipeline { deployments: vec![deployment.clone()], ..pipeline.clone() }
+}
+
+/// Makes the host's own topics of a pipeline that are missing, and tells whether there were any.
+fn make(admin: &Topics, pipeline: &Pipeline, facts: &Facts) -> Result<bool, Fault> {
+    let plans = topics::internal_plans(pipeline, facts);
     if plans.is_empty() {
-        return Ok((present, cluster_id));
+        return Ok(false);
     }
     admin.create(&plans)?;
-    Ok((checks::facts(&admin, pipeline)?, cluster_id))
+    Ok(true)
+}
+
+/// Looks at the keys of the transforms that nothing else stands in the way of.
+fn look_at_keys(
+    pipeline: &Pipeline,
+    facts: &Facts,
+    mut obstacles: Vec<Vec<Fault>>,
+) -> Result<Vec<Vec<Fault>>, Fault> {
+    let deployments = pipeline.deployments.iter().zip(&obstacles);
+    let fitting = deployments.filter(|(_, obstacles)| obstacles.is_empty()).map(|(fitting, _)| fitting);
+    let tallies = placement::look(pipeline, fitting, facts)?;
+    for (deployment, obstacles) in pipeline.deployments.iter().zip(&mut obstacles) {
+        if obstacles.is_empty() {
+            obstacles.extend(placement::misplaced(deployment, facts, &tallies));
+        }
+    }
+    Ok(obstacles)
 }
 
 /// How many tasks a deployment has: the partition count of its sources.

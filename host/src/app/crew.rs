@@ -21,7 +21,7 @@ use crate::kafka::restorer::KafkaRestorer;
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::source::KafkaSource;
 use crate::kafka::topics::TopicDescription;
-use crate::plugin::{Component, WasmTransform};
+use crate::plugin::WasmTransform;
 use crate::status::{Board, Slot};
 use crate::store::{FjallStores, Identity};
 use crate::task::broadcast::Views;
@@ -33,13 +33,12 @@ use crate::worker::{Ports, Settings, Worker};
 const STORE_CACHE_BYTES: u64 = 32 << 20;
 
 /// What a crew is made of.
+#[derive(Clone, Copy)]
 pub(super) struct Contract<'a> {
     /// The cluster.
     pub(super) kafka: &'a Kafka,
     /// The transform.
     pub(super) deployment: &'a Deployment,
-    /// Its plugin.
-    pub(super) component: &'a Arc<Component>,
     /// The stable name of this process.
     pub(super) instance: &'a InstanceName,
     /// What the cluster says about topics.
@@ -66,14 +65,12 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Starts the broadcast readers and the workers.
+    /// Starts the broadcast readers and the workers of a plugin.
     ///
     /// # Errors
-    /// `plugin_init_failed`, and what the readers answer. What a worker answers comes later, through
-    /// [`Crew::failed`].
-    pub(super) fn start(contract: &Contract<'_>) -> Result<Self, Fault> {
+    /// What the readers answer. What a worker answers comes later, through [`Crew::failed`].
+    pub(super) fn start(contract: &Contract<'_>, transform: WasmTransform) -> Result<Self, Fault> {
         let deployment = contract.deployment;
-        let transform = contract.component.deploy(deployment.into())?;
         let mut crew = Self {
             transform: deployment.name.clone(),
             stop: Arc::default(),

@@ -287,4 +287,4 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

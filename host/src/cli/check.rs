@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::checks;
+use crate::app::placement;
 use crate::app::plugins::{self, Compiled, Prepared};
 use crate::app::topics::{self, Facts};
 use crate::cli::output;
@@ -46,7 +47,14 @@ fn fitting_topics(prepared: &Prepared) -> Result<Facts, Fault> {
     let cluster = checks::connect(&prepared.pipeline.kafka)?;
     let facts = checks::facts(&cluster, &prepared.pipeline)?;
     let misfits = topics::misfits(&prepared.pipeline, &facts);
-    if misfits.is_empty() { Ok(facts) } else { Err(output::all_but_last(misfits)) }
+    if !misfits.is_empty() {
+        return Err(output::all_but_last(misfits));
+    }
+    let deployments = &prepared.pipeline.deployments;
+    let tallies = placement::look(&prepared.pipeline, deployments, &facts)?;
+    let misplaced = deployments.iter().filter_map(|one| placement::misplaced(one, &facts, &tallies));
+    let misplaced: Vec<_> = misplaced.collect();
+    if misplaced.is_empty() { Ok(facts) } else { Err(output::all_but_last(misplaced)) }
 }
 
 fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> String {

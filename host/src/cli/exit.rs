@@ -41,6 +41,7 @@ fn is_configuration(code: Code) -> bool {
             | Code::BrokerUnreachable
             | Code::TopicMissing
             | Code::NotCoPartitioned
+            | Code::KeysMisplaced
             | Code::TopicUnfit
             | Code::NotAuthorized
             | Code::StateDirUnusable

@@ -10,7 +10,7 @@ use crate::app::plugins;
 use crate::cli::output;
 use crate::config::api_address;
 use crate::config::manifest::Manifest;
-use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, Limits, StateBounds};
+use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, KeyPlacement, Limits, StateBounds};
 use crate::config::plugin_ref::PluginRef;
 use crate::config::raw::GUARANTEE;
 use crate::config::show::{quoted, toml_value};
@@ -175,6 +175,11 @@ fn transform(lines: &mut Lines, plugin: &str, manifest: &Manifest) {
         "a call of the plugin gets so many records at most,",
     );
     lines.default("batch_bytes", &quoted(&format_size(batch.bytes as u64)), "or so many bytes");
+    lines.default(
+        "key_placement",
+        &quoted(KeyPlacement::default().as_str()),
+        "whether keys of joined sources must lie where Java clients put them, or \"ignore\"",
+    );
     settings(lines, manifest);
     limits(lines, name);
     jobs(lines, name);

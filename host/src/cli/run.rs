@@ -31,7 +31,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
     let shutdown = Shutdown::on_signals()?;
     let prepared = plugins::prepare(&options.file, &env::process, Compiled::Kept)?;
-    checks::offline(&prepared)?;
+    checks::options(&prepared.pipeline.kafka)?;
     let components: Vec<_> = prepared.plugins.iter().map(|plugin| Arc::clone(&plugin.component)).collect();
     let departure = if options.leave { Departure::Leave } else { Departure::Stay };
     app::run(&prepared.pipeline, &components, &shutdown, departure).map_err(output::all_but_last)

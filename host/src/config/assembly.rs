@@ -101,6 +101,7 @@ fn deploy(
         batch: transform.batch,
         state_bounds: transform.state_bounds,
         job_bounds: transform.job_bounds,
+        key_placement: transform.key_placement,
         timers: manifest.timers,
         endpoints: Vec::new(),
         callout_bounds: CalloutBounds::default(),

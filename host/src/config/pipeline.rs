@@ -93,6 +93,8 @@ pub struct Deployment {
     pub state_bounds: StateBounds,
     /// How much jobs may do.
     pub job_bounds: JobBounds,
+    /// Whether a sample of the sources is looked at before the start.
+    pub key_placement: KeyPlacement,
     /// Whether the plugin takes timers.
     pub timers: bool,
     /// The plugin's endpoints, by their position in the manifest.
@@ -149,6 +151,29 @@ impl Start {
         match self {
             Self::Earliest => "earliest",
             Self::Latest => "latest",
+        }
+    }
+}
+
+/// Whether keys of sources that are joined must lie where Java's default partitioner puts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum KeyPlacement {
+    /// A sample of the sources is looked at before the start; one key in another partition refuses it.
+    #[default]
+    Check,
+    /// Nobody looks.
+    Ignore,
+}
+
+impl KeyPlacement {
+    /// The values with their names in a pipeline file.
+    pub const NAMES: [(&'static str, Self); 2] = [("check", Self::Check), ("ignore", Self::Ignore)];
+
+    /// The name in a pipeline file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Ignore => "ignore",
         }
     }
 }
@@ -310,6 +335,12 @@ impl Deployment {
     /// The sources that are partitioned among tasks: streams and tables.
     pub fn partitioned_sources(&self) -> impl Iterator<Item = &BoundSource> {
         self.sources.iter().flatten().filter(|source| source.kind != SourceKind::Broadcast)
+    }
+
+    /// Whether records of its sources meet by their keys: several partitioned sources, at least one of them a table.
+    pub fn joins(&self) -> bool {
+        let mut sources = self.partitioned_sources();
+        self.partitioned_sources().nth(1).is_some() && sources.any(|source| source.kind == SourceKind::Table)
     }
 
     /// The topics that the members of its group read: those of the partitioned sources, and the inbox.

@@ -7,7 +7,9 @@ use crate::config::api_address;
 use crate::config::client;
 use crate::config::document::{self, Entry, Item, Place, Table};
 use crate::config::env::{self, Lookup};
-use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, Kafka, Limits, Start, StateBounds};
+use crate::config::pipeline::{
+    App, BatchBounds, CommitBounds, JobBounds, Kafka, KeyPlacement, Limits, Start, StateBounds,
+};
 use crate::config::plugin_ref::PluginRef;
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, InstanceName, TopicName, TransformName};
@@ -52,6 +54,8 @@ pub struct RawTransform {
     pub state_bounds: StateBounds,
     /// `jobs`, defaults filled in.
     pub job_bounds: JobBounds,
+    /// `key_placement`, the default filled in.
+    pub key_placement: KeyPlacement,
 }
 
 /// A binding of a source.
@@ -188,6 +192,7 @@ const TRANSFORM_KEYS: &[&str] = &[
     "eager",
     "batch_records",
     "batch_bytes",
+    "key_placement",
 ];
 
 fn parse_transform(entry: &Entry, base: &Path) -> Result<RawTransform, Fault> {
@@ -211,6 +216,7 @@ fn parse_transform(entry: &Entry, base: &Path) -> Result<RawTransform, Fault> {
         batch: parse_batch(&table)?,
         state_bounds: parse_state_bounds(&table)?,
         job_bounds: parse_jobs(&table)?,
+        key_placement: parse_key_placement(&table)?,
     })
 }
 
@@ -230,6 +236,15 @@ fn check_guarantee(item: &Item) -> Result<(), Fault> {
             .hint("leave it out, or write \"exactly-once\"")),
         other => Err(item.place().invalid(format_args!("is `{other}`, it must be `{GUARANTEE}`"))),
     }
+}
+
+fn parse_key_placement(table: &Table<'_>) -> Result<KeyPlacement, Fault> {
+    let Some(item) = table.get("key_placement") else { return Ok(KeyPlacement::default()) };
+    let text = item.text()?;
+    let found = KeyPlacement::NAMES.iter().find(|(name, _)| *name == text);
+    found
+        .map(|(_, placement)| *placement)
+        .ok_or_else(|| item.place().invalid(format_args!("is `{text}`, it must be `check` or `ignore`")))
 }
 
 fn bindings<T>(

@@ -54,6 +54,7 @@ fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifes
         line("eager", &commit.eager.to_string()),
         line("batch_records", &batch.records.to_string()),
         line("batch_bytes", &quoted(&format_size(batch.bytes as u64))),
+        line("key_placement", &quoted(deployment.key_placement.as_str())),
     ];
     for source in deployment.sources.iter().flatten() {
         let (topic, start) = (quoted(source.topic.as_str()), quoted(source.start.as_str()));

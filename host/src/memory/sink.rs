@@ -238,36 +238,3 @@ fn fenced() -> TransactionError {
 fn died() -> TransactionError {
     TransactionError::Fatal(Fault::new(Code::Internal, "the simulated process has died"))
 }
-
-/// The hash that Kafka's Java client takes of a key.
-pub(super) fn murmur2(key: &[u8]) -> i32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ u32::try_from(key.len()).unwrap_or(u32::MAX);
-    let mut words = key.chunks_exact(4);
-    for word in &mut words {
-        let word = word.iter().rev().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte)).wrapping_mul(M);
-        hash = hash.wrapping_mul(M) ^ (word ^ (word >> 24)).wrapping_mul(M);
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        let tail = rest.iter().rev().fold(0u32, |sum, byte| (sum << 8) | u32::from(*byte));
-        hash = (hash ^ tail).wrapping_mul(M);
-    }
-    hash = (hash ^ (hash >> 13)).wrapping_mul(M);
-    (hash ^ (hash >> 15)).cast_signed()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashes_keys_as_java_clients_do() {
-        // From Kafka's own UtilsTest.
-        for (key, hash) in
-            [("21", -973_932_308), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)]
-        {
-            assert_eq!(murmur2(key.as_bytes()), hash);
-        }
-    }
-}

@@ -24,7 +24,7 @@ kind = "broadcast"
 name = "out"
 "#;
 
-const FILE: &str = r#"
+pub(in crate::app) const FILE: &str = r#"
 [app]
 id = "shop"
 [kafka]
@@ -36,11 +36,16 @@ sinks.out = "d"
 "#;
 
 fn pipeline() -> Pipeline {
-    let raw = raw::parse(Path::new("shop.toml"), FILE, &|_| None).unwrap();
+    pipeline_of(FILE)
+}
+
+/// The pipeline of a file all of whose transforms run the plugin `join`.
+pub(in crate::app) fn pipeline_of(file: &str) -> Pipeline {
+    let raw = raw::parse(Path::new("shop.toml"), file, &|_| None).unwrap();
     assembly::assemble(&raw, &mut |_| Ok((manifest::parse(MANIFEST)?, Digest([0; 32])))).unwrap()
 }
 
-fn facts(topics: &[(&str, i32, &str)]) -> Facts {
+pub(in crate::app) fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     let fact = |(name, partitions, policy): &(&str, i32, &str)| {
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), (*policy).to_owned())]);
         let name = TopicName::new(name);
@@ -49,7 +54,7 @@ fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     topics.iter().map(fact).collect()
 }
 
-const GOOD: [(&str, i32, &str); 7] = [
+pub(in crate::app) const GOOD: [(&str, i32, &str); 7] = [
     ("a", 6, "compact"),
     ("b", 6, "delete"),
     ("c", 1, "compact"),

@@ -60,6 +60,7 @@ fn reads_every_key() {
         eager = true
         batch_records = 5
         batch_bytes = "2KiB"
+        key_placement = "ignore"
         sources.a = "in-a"
         sources.b = { topic = "in-b", start = "latest" }
         sinks.o = { topic = "out", after = false }
@@ -97,6 +98,7 @@ fn reads_every_key() {
     let sink = &transform.sinks[0];
     assert_eq!((sink.topic.as_str(), sink.after), ("out", Some(false)));
     assert_eq!(transform.dead_letters, Some("letters".into()));
+    assert_eq!(transform.key_placement, KeyPlacement::Ignore);
     let state_bounds = StateBounds { call_bytes: 1 << 10, transaction_bytes: 2 << 20 };
     let job_bounds = JobBounds { step_outputs: 50, share: 0.9, outputs_per_second: Some(1_000) };
     assert_eq!((transform.state_bounds, transform.job_bounds), (state_bounds, job_bounds));
@@ -248,6 +250,13 @@ fn keeps_the_admin_api_on_this_machine() {
         assert!(report.starts_with(&format!("error: {message}\n")), "{report}");
         assert!(report.ends_with("\ncode: api_not_loopback"), "{report}");
     }
+}
+
+#[test]
+fn refuses_another_word_for_what_becomes_of_misplaced_keys() {
+    assert!(report("transforms.t", "key_placement = 'off'").starts_with(
+        "error: `transforms.t.key_placement` is `off`, it must be `check` or `ignore` (conf/shop.toml:7)\n"
+    ));
 }
 
 #[test]

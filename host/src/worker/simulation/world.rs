@@ -12,8 +12,8 @@ use crate::clock::Clock;
 use crate::config::endpoint::CalloutBounds;
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::config::pipeline::{
-    BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, Limits,
-    PluginIdentity, Start, StateBounds,
+    BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, KeyPlacement,
+    Limits, PluginIdentity, Start, StateBounds,
 };
 use crate::fault::{Code, Fault};
 use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
@@ -517,6 +517,7 @@ fn deployment(setup: Setup, index_version: u32) -> Deployment {
         commit: setup.commit,
         batch: setup.batch,
         state_bounds: StateBounds::default(),
+        key_placement: KeyPlacement::default(),
         job_bounds: JobBounds { step_outputs: 2, ..JobBounds::default() },
         timers: false,
         endpoints: Vec::new(),
