@@ -22,8 +22,9 @@ pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};
 pub use start::KeysUnchecked;
 pub use state::{
-    CausalHeaderBogus, DeletionsFound, JobEnded, JobStepped, OrderTaken, RestoreBegan, RestoreEnded,
-    RestoreMoved, RowNotIndexed, StepFailed, StoreAwaited, StoreDiscarded,
+    AnswerIgnored, CalloutEnded, CalloutIgnored, CalloutRetried, CausalHeaderBogus, DeletionsFound, JobEnded,
+    JobStepped, OrderTaken, RestoreBegan, RestoreEnded, RestoreMoved, RowNotIndexed, StepFailed,
+    StoreAwaited, StoreDiscarded,
 };
 
 use crate::fault::Fault;

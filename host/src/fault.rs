@@ -203,6 +203,9 @@ codes! {
     JobUnknown = "job_unknown", Record, Never:
         "A job is of a kind that the plugin does not have any more.",
         "Cancel the job, or deploy a version of the plugin that knows it.";
+    EndpointGone = "endpoint_gone", Task, Never:
+        "Callouts wait for an endpoint that the plugin does not have any more.",
+        "Deploy a version of the plugin that has the endpoint, until its callouts have ended.";
     IndexBuilding = "index_building", Record, Backoff:
         "A call of a plugin scans an index that is being built, because it is new or its meaning has changed.",
         "Wait: `gristmill jobs list` shows how far it is. The call is made again then; nothing is lost.";

@@ -45,6 +45,16 @@ pub(crate) enum Rule {
     RowWithEntries,
     /// A record waits for what its causal header names.
     CausalHeader,
+    /// A timer goes with the commit of what its handler did.
+    TimerWithCommit,
+    /// A timer waits for what lay in the sources when it was due.
+    TimerBehindRecords,
+    /// A call is made when its intent is committed.
+    CallAfterCommit,
+    /// A callout ends in the commit of what its handler did.
+    EndWithAnswer,
+    /// A call that a predecessor left is never made again.
+    DoubtWhatWasLeft,
 }
 
 /// Whether a rule is broken.

@@ -15,6 +15,7 @@ pub mod backoff;
 pub mod broadcast;
 mod buffer;
 mod call;
+mod callouts;
 mod causal;
 mod check;
 mod commit;
@@ -23,15 +24,18 @@ mod dead_letter;
 pub mod effects;
 mod inbox;
 mod jobs;
+mod notice;
 pub mod order;
 pub mod rebuild;
 pub mod repeat;
 pub mod restore;
+mod review;
 mod rows;
 mod run;
 pub mod spec;
 pub mod state;
 mod step;
+mod timers;
 mod turn;
 
 use std::any::Any;
@@ -49,6 +53,8 @@ use crate::status::PartitionStatus;
 use crate::task::backoff::Backoff;
 use crate::task::broadcast::{Broadcast, Views};
 use crate::task::buffer::Buffer;
+pub use crate::task::callouts::Departures;
+use crate::task::callouts::OpenCallouts;
 use crate::task::causal::Causal;
 use crate::task::culprits::{Breaker, Culprits};
 use crate::task::effects::{Cause, Effects, JobName};
@@ -58,6 +64,7 @@ use crate::task::run::{Care, Run};
 use crate::task::spec::Spec;
 use crate::task::state::layout::Layout;
 use crate::task::state::{PositionRecord, TaskState};
+use crate::task::timers::Gate;
 
 /// Pauses after a plugin asked to be called again later.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -160,6 +167,11 @@ pub struct Task {
     catch_up: BTreeMap<TopicPartition, Offset>,
     /// Indexes that are being built.
     rebuild: Option<Rebuild>,
+    callouts: OpenCallouts,
+    /// What timers wait for.
+    gate: Gate,
+    /// Timers or callouts had the last turn: the next one is for records.
+    had_own_turn: bool,
 }
 
 impl Task {
@@ -175,6 +187,9 @@ impl Task {
             causal: Causal::default(),
             catch_up: BTreeMap::new(),
             rebuild: None,
+            callouts: OpenCallouts::default(),
+            gate: Gate::default(),
+            had_own_turn: false,
             phase: Phase::Closed,
             buffer: Buffer::new(spec, id.partition),
             broadcast: Broadcast::new(spec),
@@ -231,6 +246,8 @@ impl Task {
         }
         self.state.set_generation(record.generation);
         self.jobs.forget();
+        self.open_callouts();
+        self.gate = Gate::default();
         self.broadcast.open(&record.broadcasts);
         self.stream_time = record.stream_time;
         (self.record, self.changelog, self.catch_up) = (record, changelog, catch_up);
@@ -344,6 +361,7 @@ impl Task {
         self.culprits.rewind();
         self.state.rewind();
         self.jobs.forget();
+        self.callouts.rewind();
         self.stream_time = self.record.stream_time;
         self.has_effects = false;
     }

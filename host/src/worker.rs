@@ -13,6 +13,7 @@
 
 mod assignment;
 mod bounds;
+mod callouts;
 mod causes;
 mod commit;
 mod recovery;
@@ -238,8 +239,13 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// Scope host. Nothing is lost in any case: what is not committed is processed again.
     pub fn shutdown(mut self) -> Result<S, Fault> {
         if self.is_ready() {
+            let partitions = self.tasks.keys().copied().collect();
+            self.drain(&partitions)?;
+        }
+        if self.is_ready() {
             self.commit()?;
         }
+        self.close_all();
         Ok(self.ports.source)
     }
 
@@ -317,19 +323,29 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
             if !self.is_ready() {
                 break;
             }
-            match self.turn_of(partition) {
-                Turn::Idle => continue,
-                Turn::Searching => {}
-                Turn::Stopped => self.stop_flow(partition)?,
-                Turn::Made(effects) => self.send(partition, &effects)?,
-                Turn::Damaged(fault) => self.damaged(partition, &fault)?,
-            }
-            turned = Turned::Busy;
-            if self.is_ready() && self.is_full() {
-                self.commit()?;
-            }
+            turned = self.let_work(partition)?.or(turned);
         }
         Ok(turned)
+    }
+
+    /// Lets a task make one call, and sends what comes of it.
+    fn let_work(&mut self, partition: Partition) -> Result<Turned, Fault> {
+        match self.turn_of(partition) {
+            Turn::Idle => return Ok(Turned::Idle),
+            Turn::Searching => {}
+            Turn::Stopped => self.stop_flow(partition)?,
+            Turn::Made(effects) => {
+                self.send(partition, &effects)?;
+                if sabotage::breaks(Rule::CallAfterCommit) {
+                    self.depart_unsafely(partition);
+                }
+            }
+            Turn::Damaged(fault) => self.damaged(partition, &fault)?,
+        }
+        if self.is_ready() && self.is_full() {
+            self.commit()?;
+        }
+        Ok(Turned::Busy)
     }
 
     fn turn_of(&mut self, partition: Partition) -> Turn {

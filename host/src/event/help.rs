@@ -13,6 +13,12 @@ const HELP: &[(&str, &str)] = &[
         "gristmill_calls_failed_total",
         "Calls of a plugin that failed and were tried again in smaller batches.",
     ),
+    (
+        "gristmill_callout_answers_ignored_total",
+        "Answers that came for callouts that had ended in another way.",
+    ),
+    ("gristmill_callouts_ended_total", "Callouts that have ended, by their outcome."),
+    ("gristmill_callouts_ignored_total", "Callouts that a plugin wanted under an id that is known."),
     ("gristmill_client_warnings_total", "Troubles that a Kafka client got over by itself."),
     ("gristmill_commit_seconds", "How long commits took."),
     ("gristmill_dead_letters_total", "Records that went to the dead-letter topic."),

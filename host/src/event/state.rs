@@ -1,10 +1,11 @@
-//! Events of state: restores, local stores, jobs and indexes.
+//! Events of state: restores, local stores, jobs, indexes and callouts.
 
 use std::time::Duration;
 
 use crate::event::registry;
 use crate::fault::Fault;
 use crate::id::{Offset, TaskId, TopicPartition, TransformName};
+use crate::io::{Ended, Response};
 
 /// A task's state is brought up to date from a topic.
 #[derive(Debug)]
@@ -267,5 +268,90 @@ impl JobEnded<'_> {
         };
         let labels = [("transform", task.transform.as_str()), ("kind", kind), ("state", state)];
         registry().add("gristmill_jobs_ended_total", &labels, 1);
+    }
+}
+
+/// A plugin asked for a callout with an id that is known: nothing follows.
+#[derive(Debug)]
+pub struct CalloutIgnored<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The endpoint.
+    pub endpoint: &'a str,
+    /// The id.
+    pub id: &'a str,
+}
+
+impl CalloutIgnored<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::debug!(task = %self.task, endpoint = self.endpoint, id = self.id, "ignored a callout whose id is known");
+        let labels = [("transform", self.task.transform.as_str()), ("endpoint", self.endpoint)];
+        registry().add("gristmill_callouts_ignored_total", &labels, 1);
+    }
+}
+
+/// A callout has ended, and the plugin was told.
+#[derive(Debug)]
+pub struct CalloutEnded<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// What became of it.
+    pub response: &'a Response,
+}
+
+impl CalloutEnded<'_> {
+    /// Logs what a person has to look at, and counts it.
+    pub fn emit(self) {
+        let Response { id, endpoint, ended, attempts, .. } = self.response;
+        let outcome = match ended {
+            Ended::Answered { .. } | Ended::NotSent => "answered",
+            Ended::GaveUp(reason) | Ended::InDoubt(reason) => {
+                let outcome = if matches!(ended, Ended::GaveUp(_)) { "gave-up" } else { "in-doubt" };
+                tracing::warn!(task = %self.task, endpoint, id, attempts, outcome, code = reason.code,
+                    "a callout has no answer and went to the review topic: {}", reason.message);
+                outcome
+            }
+        };
+        let transform = self.task.transform.as_str();
+        let labels = [("transform", transform), ("endpoint", endpoint.as_str()), ("outcome", outcome)];
+        registry().add("gristmill_callouts_ended_total", &labels, 1);
+    }
+}
+
+/// An answer came for a callout that has ended in another way.
+#[derive(Debug)]
+pub struct AnswerIgnored<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The id of the callout.
+    pub id: &'a str,
+}
+
+impl AnswerIgnored<'_> {
+    /// Logs and counts it.
+    pub fn emit(self) {
+        tracing::warn!(task = %self.task, id = self.id, "an answer came for a callout that has ended already");
+        let labels = [("transform", self.task.transform.as_str())];
+        registry().add("gristmill_callout_answers_ignored_total", &labels, 1);
+    }
+}
+
+/// An operator has a callout made again.
+#[derive(Debug)]
+pub struct CalloutRetried<'a> {
+    /// The task.
+    pub task: &'a TaskId,
+    /// The id of the callout that was given up or in doubt.
+    pub id: &'a str,
+    /// The id of the new one.
+    pub new_id: &'a str,
+}
+
+impl CalloutRetried<'_> {
+    /// Logs it.
+    pub fn emit(self) {
+        tracing::info!(task = %self.task, id = self.id, new_id = self.new_id,
+            "an operator has a callout made again: it is a new call with a new id");
     }
 }

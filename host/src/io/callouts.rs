@@ -201,6 +201,9 @@ pub trait Callouts {
     /// How many calls of a task are under way here.
     fn under_way(&self, task: Partition) -> usize;
 
+    /// Waits until something new is known of any task, or so long.
+    fn wait(&self, at_most: Duration);
+
     /// How long a call may take, from the moment that it is sent to the moment that its answer is known. A new owner of the
     /// task waits this long before it says that a call is in doubt.
     fn longest(&self, endpoint: EndpointIndex) -> Duration;
@@ -234,6 +237,8 @@ impl Callouts for NoCallouts {
     fn under_way(&self, _task: Partition) -> usize {
         0
     }
+
+    fn wait(&self, _at_most: Duration) {}
 
     fn longest(&self, _endpoint: EndpointIndex) -> Duration {
         Duration::ZERO

@@ -130,7 +130,7 @@ impl Broadcast {
             let place = |(partition, offset): (&Partition, &Offset)| Place {
                 source: feed.source,
                 partition: *partition,
-                is_repeat: false,
+                is_apart: false,
                 offset: *offset,
             };
             feed.applied.iter().map(place)

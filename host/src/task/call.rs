@@ -1,17 +1,23 @@
 //! A run through the plugin, and what its answer leads to.
 
+use std::time::Duration;
+
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::Timestamp;
-use crate::io::{Batch, CallError, Outcome};
-use crate::record::Chunk;
+use crate::io::{Answered, Batch, CallError, Instance, Intent, Outcome, Responses, State, Timer, TimersDue};
+use crate::record::{Chunk, RecordRef};
 use crate::task::check::{Checked, Given, check};
 use crate::task::culprits::Form;
 use crate::task::effects::{Effects, Parts};
 use crate::task::rebuild::PATIENCE;
+use crate::task::review;
 use crate::task::run::{Care, Condemned, Goal, Run};
 use crate::task::spec::{INBOX, Place};
 use crate::task::{Surroundings, Task, Turn};
+
+/// Stream time is at most so far ahead of the wall clock.
+const AHEAD_MAX: Duration = Duration::from_secs(3600);
 
 /// A record is dead-lettered for time only after this many runs alone: the machine may have been busy.
 const TIMEOUTS_MAX: u32 = 2;
@@ -55,14 +61,14 @@ impl Task {
         let selected = kept.as_ref().map(|kept| select(&run.records, kept));
         let records = selected.as_ref().unwrap_or(&run.records);
         let before = self.rows_before(&run, records);
-        let previous = match before.and_then(|before| self.set_rows(&run, around).map(|()| before)) {
+        let previous = match before.and_then(|before| self.write_given(&run, around).map(|()| before)) {
             Ok(previous) => previous,
             Err(fault) => return self.broken(run, fault),
         };
         if kept.as_ref().is_some_and(Vec::is_empty) {
             return self.finish((run, kept), (Outcome::default(), Checked::default()), around);
         }
-        let stream_time = latest(records).max(self.stream_time);
+        let stream_time = self.stream_time_with(&run, records, around);
         let mut instance = match around.instance(&mut self.instance, &self.id) {
             Ok(instance) => instance,
             Err(fault) => return self.broken(run, fault),
@@ -75,7 +81,7 @@ impl Task {
             now: around.now,
             stream_time,
         };
-        let answered = instance.process(batch, self.lend());
+        let answered = ask(&mut *instance, (&run.goal, kept.as_deref()), batch, self.lend());
         if let Err(fault) = self.take_back(answered.state) {
             return Turn::Damaged(fault);
         }
@@ -116,6 +122,25 @@ impl Task {
         Turn::Searching
     }
 
+    /// Writes what follows from a run whatever the plugin makes of it: rows of tables, the end of timers and callouts.
+    fn write_given(&mut self, run: &Run, around: &Surroundings<'_>) -> Result<(), Fault> {
+        match &run.goal {
+            Goal::Timers(clock) => {
+                self.state.take_timers(*clock, &run.records);
+                Ok(())
+            }
+            Goal::Answers(responses) => self.end_callouts(responses, around),
+            Goal::Source | Goal::Orders(_) | Goal::Job { .. } => self.set_rows(run, around),
+        }
+    }
+
+    /// The stream time of a call. One record from the future must not make everything expire.
+    fn stream_time_with(&self, run: &Run, records: &Chunk, around: &Surroundings<'_>) -> Timestamp {
+        let ahead_max = i64::try_from(AHEAD_MAX.as_millis()).unwrap_or(i64::MAX);
+        let latest = latest(records).min(Timestamp(around.now.0.saturating_add(ahead_max)));
+        if run.is_of_stream() { latest.max(self.stream_time) } else { self.stream_time }
+    }
+
     fn move_job(&mut self, run: &Run, outcome: &Outcome, around: &Surroundings<'_>) {
         if let Goal::Job { name, cursor } = &run.goal {
             let counts = (run.records.len() as u64, outcome.outputs.len() as u64);
@@ -133,8 +158,15 @@ impl Task {
             return self.broken(run, fault);
         }
         self.move_job(&run, &outcome, around);
+        let dropped: Vec<u32> = checked.rejected.iter().map(|rejection| rejection.index).collect();
+        let is_dropped = |intent: &Intent| intent.cause.is_some_and(|cause| dropped.contains(&cause));
+        let intents = outcome.callouts.iter().filter(|intent| !is_dropped(intent));
+        let caused = |intent: &Intent| cause_of(&run, kept.as_deref(), intent);
+        if let Err(fault) = self.intend(intents.map(|intent| (intent, caused(intent))), around) {
+            return self.broken(run, fault);
+        }
         self.keep_call();
-        let dropped = checked.rejected.iter().map(|rejection| rejection.index).collect();
+        self.keep_answers(&run);
         if !checked.rejected.is_empty() {
             // The guest's caches have seen the records that leave no trace.
             self.instance = None;
@@ -143,7 +175,7 @@ impl Task {
             let index = original(kept.as_deref(), rejection.index);
             run.condemn(Condemned { index, code: rejection.code, message: rejection.message });
         }
-        self.stream_time = latest(&run.records).max(self.stream_time);
+        self.stream_time = self.stream_time_with(&run, &run.records, around);
         self.has_effects = true;
         match &run.goal {
             Goal::Source if self.broadcast.is_source(run.source) => {
@@ -151,15 +183,16 @@ impl Task {
             }
             Goal::Source => self.buffer.advance(run.source, run.until),
             Goal::Orders(_) => self.buffer.advance(INBOX, run.until),
-            Goal::Job { .. } => {}
+            Goal::Job { .. } | Goal::Timers(_) | Goal::Answers(_) => {}
         }
-        if run.is_repeat() && !self.culprits.is_empty() {
-            run.records.iter().for_each(|record| self.culprits.repeated(run.place(&record)));
+        if run.is_apart() && !self.culprits.is_empty() {
+            run.records.iter().for_each(|record| self.culprits.apart(run.place(&record)));
         }
         let dead = self.dead_letters(&run);
         self.report(&run, &outcome, &dead);
         let (stream_time, bytes) = (self.stream_time, checked.bytes);
-        let effects = Effects::new(Parts { run, kept, outcome, dropped, dead, stream_time, bytes });
+        let reviews = self.reviews(&run);
+        let effects = Effects::new(Parts { run, kept, outcome, dropped, dead, reviews, stream_time, bytes });
         Turn::Made(Box::new(effects.after(self.broadcast.after(&self.spec))))
     }
 
@@ -176,6 +209,17 @@ impl Task {
             mine(&place).then(|| (condemned.clone(), self.culprits.form(place)))
         });
         letters.collect()
+    }
+
+    /// The answers of a run that a person has to look at.
+    fn reviews(&self, run: &Run) -> Vec<(u32, Form)> {
+        let responses = (0u32..).zip(run.responses());
+        let awkward = responses.filter(|(_, response)| review::reason(response).is_some());
+        let form = |index: u32| {
+            let record = run.records.get(index as usize);
+            record.map_or_else(Form::default, |record| self.culprits.form(run.place(&record)))
+        };
+        awkward.map(|(index, _)| (index, form(index))).collect()
     }
 
     fn failed(&mut self, run: Run, is_new: bool, error: CallError, around: &Surroundings<'_>) -> Turn {
@@ -263,10 +307,11 @@ impl Task {
             Goal::Source => (run.source, run.records.len()),
             Goal::Orders(_) => (INBOX, run.records.len()),
             Goal::Job { .. } => (run.source, 0),
+            Goal::Timers(_) | Goal::Answers(_) => (run.source, run.records.len()),
         };
         event::BatchProcessed {
             task: &self.id,
-            source: self.spec.source(source).map_or("", |source| source.name.as_str()),
+            source: self.spec.source_name(source),
             records,
             outputs: outcome.outputs.len(),
             skipped: &outcome.skipped,
@@ -295,6 +340,48 @@ pub(super) fn harm(error: &CallError) -> (Code, String) {
         CallError::Retry(message) => (Code::PluginRetry, message.clone()),
         CallError::Fatal(message) => (Code::PluginFatal, message.clone()),
     }
+}
+
+/// Makes the call that a run is for.
+fn ask(
+    instance: &mut dyn Instance,
+    (goal, kept): (&Goal, Option<&[u32]>),
+    batch: Batch<'_>,
+    state: Box<dyn State>,
+) -> Answered {
+    let Batch { records, now, stream_time, .. } = batch;
+    match goal {
+        Goal::Timers(clock) => {
+            let timer = |record: RecordRef<'_>| Timer {
+                clock: *clock,
+                name: record.key().unwrap_or_default().to_vec(),
+                due: record.timestamp(),
+                payload: record.value().unwrap_or_default().to_vec(),
+            };
+            let due: Vec<_> = records.iter().map(timer).collect();
+            instance.timers(TimersDue { due: &due, now, stream_time }, state)
+        }
+        Goal::Answers(responses) => {
+            let chosen = kept.map(|kept| {
+                let chosen = kept.iter().filter_map(|index| responses.get(*index as usize));
+                chosen.cloned().collect::<Vec<_>>()
+            });
+            let responses = chosen.as_ref().unwrap_or(responses);
+            instance.responses(Responses { responses, now, stream_time }, state)
+        }
+        Goal::Source | Goal::Orders(_) | Goal::Job { .. } => instance.process(batch, state),
+    }
+}
+
+/// The timestamp of the record that caused a callout.
+fn cause_of(run: &Run, kept: Option<&[u32]>, intent: &Intent) -> Option<Timestamp> {
+    let index = intent.cause.map(|cause| original(kept, cause));
+    let record = match index {
+        Some(index) => run.records.get(index as usize),
+        None if run.records.len() == 1 => run.records.first(),
+        None => None,
+    };
+    record.map(|record| record.timestamp())
 }
 
 /// The records at these positions, which grow.

@@ -1,5 +1,7 @@
 //! Checks what a plugin wants done before anything is made of it: nothing that comes from a guest is trusted.
 
+mod intent;
+
 use std::time::Duration;
 
 use crate::fault::Code;
@@ -25,9 +27,9 @@ pub(crate) struct Checked {
     /// Records that are dead-lettered: the plugin rejects them, or an output of theirs would be refused. Positions in the
     /// records of the call.
     pub(crate) rejected: Vec<Rejection>,
-    /// Whether every output names its cause, so that those of the rejected ones can be told from the others.
+    /// Whether every output and callout names its cause, so that those of the rejected ones can be told from the others.
     pub(crate) causes_known: bool,
-    /// Keys, values and headers of all outputs, in bytes.
+    /// Keys, values and headers of all outputs, and all of the callouts, in bytes.
     pub(crate) bytes: usize,
 }
 
@@ -65,8 +67,9 @@ pub(crate) fn check(outcome: &Outcome, given: Given<'_>, spec: &Spec) -> Result<
         return Err(Violation { code: Code::OutputLimit, message });
     }
     let mut checked = Checked { rejected: outcome.rejected.clone(), causes_known: true, bytes: 0 };
+    check_callouts(outcome, records, spec, &mut checked)?;
     for (position, output) in outcome.outputs.iter().enumerate() {
-        let cause = cause(output, records).map_err(|cause| {
+        let cause = cause(output.cause, records).map_err(|cause| {
             Violation::invalid(format!("output {position} names cause {cause} of {records}"))
         })?;
         checked.causes_known &= cause.is_some();
@@ -93,9 +96,33 @@ pub(crate) fn check(outcome: &Outcome, given: Given<'_>, spec: &Spec) -> Result<
     Ok(checked)
 }
 
+fn check_callouts(
+    outcome: &Outcome,
+    records: usize,
+    spec: &Spec,
+    checked: &mut Checked,
+) -> Result<(), Violation> {
+    let granted = spec.limits.output_records as usize;
+    if outcome.outputs.len().saturating_add(outcome.callouts.len()) > granted {
+        let (outputs, callouts) = (outcome.outputs.len(), outcome.callouts.len());
+        let message = format!("{outputs} records of output and {callouts} callouts, {granted} are granted");
+        return Err(Violation { code: Code::OutputLimit, message });
+    }
+    for (position, callout) in outcome.callouts.iter().enumerate() {
+        let cause = cause(callout.cause, records).map_err(|cause| {
+            Violation::invalid(format!("callout {position} names cause {cause} of {records}"))
+        })?;
+        checked.causes_known &= cause.is_some();
+        let size = intent::check(callout, &spec.callouts)
+            .map_err(|what| Violation::invalid(format!("callout {position} {what}")))?;
+        checked.bytes = checked.bytes.saturating_add(size);
+    }
+    Ok(())
+}
+
 /// The record that caused an output. A single record causes everything, whether the plugin says so or not.
-fn cause(output: &OutputSlot, records: usize) -> Result<Option<u32>, u32> {
-    match output.cause {
+fn cause(named: Option<u32>, records: usize) -> Result<Option<u32>, u32> {
+    match named {
         Some(index) if (index as usize) < records => Ok(Some(index)),
         Some(index) => Err(index),
         None if records == 1 => Ok(Some(0)),

@@ -83,6 +83,7 @@ impl Task {
         self.record = self.next_record();
         self.buffer.commit();
         self.broadcast.commit();
+        self.commit_callouts();
         self.has_effects = false;
         if let Some(last) = acknowledged {
             self.changelog = last.next();
@@ -99,10 +100,10 @@ impl Task {
         }
         for input in self.buffer.inputs() {
             let (source, partition, offset) = (input.source(), self.id.partition, input.position());
-            self.culprits.forget_before(Place { source, partition, offset, is_repeat: false });
+            self.culprits.forget_before(Place { source, partition, offset, is_apart: false });
         }
         self.broadcast.places().for_each(|place| self.culprits.forget_before(place));
-        self.culprits.forget_repeated();
+        self.culprits.forget_apart();
     }
 
     pub(super) fn checkpoint(&self, now: Timestamp) -> Checkpoint {

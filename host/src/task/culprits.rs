@@ -47,8 +47,8 @@ pub(crate) struct Culprits {
     suspects: BTreeMap<Place, Place>,
     /// The forms of dead letters that were refused whole.
     forms: BTreeMap<Place, Form>,
-    /// Rows that the open transaction has handed out again.
-    repeated: Vec<Place>,
+    /// What the open transaction has handed out that lies at no place in a topic.
+    apart: Vec<Place>,
 }
 
 impl Culprits {
@@ -105,15 +105,15 @@ impl Culprits {
     pub(crate) fn is_suspect(&self, place: Place) -> bool {
         let before = self.suspects.range(..=place).next_back();
         before.is_some_and(|(first, last)| {
-            (first.source, first.is_repeat) == (place.source, place.is_repeat) && place <= *last
+            (first.source, first.is_apart) == (place.source, place.is_apart) && place <= *last
         })
     }
 
     /// Forgets records of a partition that lie before a committed position: nobody meets them again, but as rows.
     pub(crate) fn forget_before(&mut self, position: Place) {
         let is_ahead = |place: &Place| {
-            (place.source, place.partition, place.is_repeat)
-                != (position.source, position.partition, position.is_repeat)
+            (place.source, place.partition, place.is_apart)
+                != (position.source, position.partition, position.is_apart)
                 || place.offset >= position.offset
         };
         self.condemned.retain(|place, _| is_ahead(place));
@@ -122,14 +122,14 @@ impl Culprits {
         self.suspects.retain(|_, last| is_ahead(last));
     }
 
-    /// The open transaction holds what came of a row that was handed out again.
-    pub(crate) fn repeated(&mut self, place: Place) {
-        self.repeated.push(place);
+    /// The open transaction holds what came of something that lies at no place in a topic.
+    pub(crate) fn apart(&mut self, place: Place) {
+        self.apart.push(place);
     }
 
     /// The transaction is committed: whoever asks for the same rows once more gets another judgement.
-    pub(crate) fn forget_repeated(&mut self) {
-        for place in std::mem::take(&mut self.repeated) {
+    pub(crate) fn forget_apart(&mut self) {
+        for place in std::mem::take(&mut self.apart) {
             self.condemned.remove(&place);
             self.timeouts.remove(&place);
             self.forms.remove(&place);
@@ -139,7 +139,7 @@ impl Culprits {
 
     /// Nothing of the transaction counts.
     pub(crate) fn rewind(&mut self) {
-        self.repeated.clear();
+        self.apart.clear();
     }
 
     /// Whether nothing is remembered.
@@ -148,7 +148,7 @@ impl Culprits {
             && self.timeouts.is_empty()
             && self.forms.is_empty()
             && self.suspects.is_empty()
-            && self.repeated.is_empty()
+            && self.apart.is_empty()
     }
 }
 
@@ -176,7 +176,7 @@ mod tests {
     use crate::id::{Offset, Partition, SourceIndex};
 
     fn place(offset: i64) -> Place {
-        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(offset), is_repeat: false }
+        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(offset), is_apart: false }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::record::{Chunk, Header, RecordRef, Span};
 use crate::task::causal;
 use crate::task::culprits::Form;
 use crate::task::dead_letter;
+use crate::task::review;
 use crate::task::run::{Condemned, Run};
 use crate::task::spec::{Place, Spec};
 
@@ -23,6 +24,8 @@ pub struct Effects {
     /// Positions of records whose outputs are dropped, in the records that the plugin got; sorted.
     dropped: Vec<u32>,
     dead: Vec<(Condemned, Form)>,
+    /// Positions of answers that a person has to look at.
+    reviews: Vec<(u32, Form)>,
     stream_time: Timestamp,
     bytes: usize,
     /// The value of `gristmill-after` for each sink.
@@ -37,8 +40,9 @@ pub type JobName = (String, String);
 pub enum Origin {
     /// Records of a partition of a source.
     Source(SourceIndex, Partition),
-    /// Rows of a table, made by records of a partition of a source, that are handed out again.
-    Rows(SourceIndex, Partition),
+    /// What is not met at its place in a topic: rows of a table, made by records of a partition of a source, that are handed out
+    /// again; timers, answers.
+    Apart(SourceIndex, Partition),
     /// A step of this job.
     Job(JobName),
     /// The state of the task: its records are those of the changelog.
@@ -50,7 +54,7 @@ pub enum Origin {
 pub enum Cause {
     /// It is an output of this record.
     Output(Place),
-    /// It is the dead letter of this record.
+    /// It is the dead letter of this record, or the review record of this answer.
     DeadLetter(Place),
     /// It is an output of one of these records.
     Among(Place, Place),
@@ -94,22 +98,35 @@ pub(crate) struct Parts {
     pub(crate) outcome: Outcome,
     pub(crate) dropped: Vec<u32>,
     pub(crate) dead: Vec<(Condemned, Form)>,
+    pub(crate) reviews: Vec<(u32, Form)>,
     pub(crate) stream_time: Timestamp,
     pub(crate) bytes: usize,
 }
 
 impl Effects {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { run, kept, outcome, mut dropped, dead, stream_time, bytes } = parts;
+        let Parts { run, kept, outcome, mut dropped, dead, reviews, stream_time, bytes } = parts;
         dropped.sort_unstable();
-        Self { run, job: None, kept, outcome, dropped, dead, stream_time, bytes, after: Vec::new() }
+        Self { run, job: None, kept, outcome, dropped, dead, reviews, stream_time, bytes, after: Vec::new() }
     }
 
     /// The effects of a step of a job.
     pub(crate) fn of_step(job: JobName, outcome: Outcome, stream_time: Timestamp, bytes: usize) -> Self {
-        let run = Run::new((SourceIndex(0), Partition(0)), Chunk::new(), Offset(0));
-        let (kept, dropped, dead) = (None, Vec::new(), Vec::new());
-        Self { run, job: Some(job), kept, outcome, dropped, dead, stream_time, bytes, after: Vec::new() }
+        Self { job: Some(job), outcome, bytes, ..Self::of_state(stream_time) }
+    }
+
+    /// The effects of something that the host itself did to the state: there is nothing to send.
+    pub(crate) fn of_state(stream_time: Timestamp) -> Self {
+        Self::new(Parts {
+            run: Run::new((SourceIndex(0), Partition(0)), Chunk::new(), Offset(0)),
+            kept: None,
+            outcome: Outcome::default(),
+            dropped: Vec::new(),
+            dead: Vec::new(),
+            reviews: Vec::new(),
+            stream_time,
+            bytes: 0,
+        })
     }
 
     /// With these values of `gristmill-after`, for each sink.
@@ -122,7 +139,7 @@ impl Effects {
     pub fn origin(&self) -> Origin {
         match &self.job {
             Some(job) => Origin::Job(job.clone()),
-            None if self.run.is_repeat() => Origin::Rows(self.run.source, self.run.partition),
+            None if self.run.is_apart() => Origin::Apart(self.run.source, self.run.partition),
             None => Origin::Source(self.run.source, self.run.partition),
         }
     }
@@ -156,7 +173,7 @@ impl Effects {
         u32::try_from(self.run.records.len()).unwrap_or(u32::MAX)
     }
 
-    /// Hands every record to `send`: outputs in the plugin's order, then dead letters. Nothing is copied.
+    /// Hands every record to `send`: outputs in the plugin's order, then dead letters and review records. Nothing is copied.
     ///
     /// # Errors
     /// The first one of `send`.
@@ -193,6 +210,15 @@ impl Effects {
             let Some(record) = self.record(condemned.index) else { continue };
             let letter = dead_letter::Letter { run: &self.run, record, condemned, form: *form, now };
             letter.send(spec, numbering.dead_letter(condemned.index), &mut send)?;
+        }
+        for (index, form) in &self.reviews {
+            let (Some(record), Some(response)) =
+                (self.record(*index), self.run.responses().get(*index as usize))
+            else {
+                continue;
+            };
+            let how = (*form, record.timestamp(), now);
+            review::send(spec, response, how, numbering.dead_letter(*index), &mut send)?;
         }
         Ok(())
     }
@@ -236,13 +262,13 @@ impl Effects {
 /// Turns a cause number back into what it stands for. `number` counts from the base that [`Effects::send`] was given,
 /// `offsets` are those of [`Effects::offsets`].
 pub fn cause(origin: &Origin, offsets: &[Offset], number: u32) -> Option<Cause> {
-    let (source, partition, is_repeat) = match origin {
+    let (source, partition, is_apart) = match origin {
         Origin::Source(source, partition) => (*source, *partition, false),
-        Origin::Rows(source, partition) => (*source, *partition, true),
+        Origin::Apart(source, partition) => (*source, *partition, true),
         Origin::Job(job) => return Some(Cause::Step(job.clone())),
         Origin::State => return Some(Cause::State),
     };
-    let place = |offset: &Offset| Place { source, partition, offset: *offset, is_repeat };
+    let place = |offset: &Offset| Place { source, partition, offset: *offset, is_apart };
     let (count, number) = (offsets.len(), number as usize);
     if let Some(offset) = offsets.get(number) {
         return Some(Cause::Output(place(offset)));
@@ -250,5 +276,6 @@ pub fn cause(origin: &Origin, offsets: &[Offset], number: u32) -> Option<Cause> 
     if let Some(offset) = offsets.get(number.saturating_sub(count)) {
         return Some(Cause::DeadLetter(place(offset)));
     }
-    Some(Cause::Among(place(offsets.first()?), place(offsets.last()?)))
+    // Timers and answers are not in the order of their numbers.
+    Some(Cause::Among(place(offsets.iter().min()?), place(offsets.iter().max()?)))
 }

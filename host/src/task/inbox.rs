@@ -83,17 +83,17 @@ impl Task {
 
     fn obey_at_once(&mut self, mut orders: Run, around: &Surroundings<'_>) -> Turn {
         self.begin_call(around.now);
-        match self.obey_each(&orders.records) {
+        match self.obey_each(&orders.records, around) {
             Ok(refused) => refused.into_iter().for_each(|condemned| orders.condemn(condemned)),
             Err(fault) => return self.broken(orders, fault),
         }
         self.end_orders_in_call(orders, around)
     }
 
-    fn obey_each(&mut self, orders: &Chunk) -> Result<Vec<Condemned>, Fault> {
+    fn obey_each(&mut self, orders: &Chunk, around: &Surroundings<'_>) -> Result<Vec<Condemned>, Fault> {
         let mut refused = Vec::new();
         for (index, record) in (0..).zip(orders.iter()) {
-            match self.obey_one(&record) {
+            match self.obey_one(&record, around) {
                 Ok(()) => {}
                 Err(Refusal::Order(message)) => refused.push(condemned(index, message)),
                 Err(Refusal::State(fault)) => return Err(fault),
@@ -102,7 +102,7 @@ impl Task {
         Ok(refused)
     }
 
-    fn obey_one(&mut self, record: &RecordRef<'_>) -> Result<(), Refusal> {
+    fn obey_one(&mut self, record: &RecordRef<'_>, around: &Surroundings<'_>) -> Result<(), Refusal> {
         let order = Order::read(record.value()).map_err(Refusal::Order)?;
         event::OrderTaken { task: &self.id, offset: record.offset(), order: &format!("{order:?}") }.emit();
         match &order {
@@ -139,6 +139,16 @@ impl Task {
                     self.refused_jobs.remove(&name);
                 }
                 Ok(())
+            }
+            Order::RetryCallout { id } => Ok(self.retry_callout(id, around)?),
+            Order::CloseCallout { id } => {
+                self.state.close_callout(id);
+                Ok(())
+            }
+            Order::CalloutAnswer { id, attempts, end } => {
+                let ended = end.clone().ended();
+                let ended = ended.ok_or_else(|| Refusal::Order("its body is not in base 64".to_owned()))?;
+                Ok(self.answer_callout(id, (*attempts, ended), around)?)
             }
         }
     }

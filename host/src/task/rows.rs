@@ -120,7 +120,7 @@ impl Task {
     /// Writes the rows that a run's records make into the call, the condemned ones too: a table is what its topic says.
     pub(super) fn set_rows(&mut self, run: &Run, around: &Surroundings<'_>) -> Result<(), Fault> {
         let layout = std::sync::Arc::clone(self.state.layout());
-        let Some(table) = layout.table(run.source).filter(|_| !run.is_repeat()) else { return Ok(()) };
+        let Some(table) = layout.table(run.source).filter(|_| !run.is_apart()) else { return Ok(()) };
         let chosen = living(&run.records);
         let rows = chosen.as_ref().unwrap_or(&run.records);
         let mut indexer = Indexer { instance: &mut self.instance, task: &self.id, around };

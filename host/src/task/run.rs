@@ -1,6 +1,7 @@
 //! A run: records of one source on their way through the plugin, and those among them that are condemned already.
 
 use crate::id::{Offset, Partition, SourceIndex};
+use crate::io::{Response, TimerClock};
 use crate::record::{Chunk, RecordRef};
 use crate::task::effects::JobName;
 use crate::task::spec::Place;
@@ -36,6 +37,10 @@ pub(crate) enum Goal {
     Orders(Vec<Offset>),
     /// A job of the host that repeats rows; none ends it.
     Job { name: JobName, cursor: Option<Vec<u8>> },
+    /// The timers of this clock that the records are: name, payload, time, number.
+    Timers(TimerClock),
+    /// The callouts whose answers the records are. One response for each of them.
+    Answers(Vec<Response>),
 }
 
 /// Records for one call, and what is known about them.
@@ -64,9 +69,22 @@ impl Run {
         Self { source, partition, records, until, condemned, care, goal }
     }
 
-    /// Whether its records are rows that the plugin has seen already.
-    pub(crate) fn is_repeat(&self) -> bool {
+    /// Whether its records are not met at their places in a topic: rows that are handed out again, timers, answers.
+    pub(crate) fn is_apart(&self) -> bool {
         self.goal != Goal::Source
+    }
+
+    /// Whether its records tell of the time that the stream has reached.
+    pub(crate) fn is_of_stream(&self) -> bool {
+        !matches!(self.goal, Goal::Timers(_) | Goal::Answers(_))
+    }
+
+    /// The responses of a run of answers, one for each of its records.
+    pub(crate) fn responses(&self) -> &[Response] {
+        match &self.goal {
+            Goal::Answers(responses) => responses,
+            Goal::Source | Goal::Orders(_) | Goal::Job { .. } | Goal::Timers(_) => &[],
+        }
     }
 
     /// Whether it is a part of a job.
@@ -76,8 +94,8 @@ impl Run {
 
     /// Where one of its records lies.
     pub(crate) fn place(&self, record: &RecordRef<'_>) -> Place {
-        let (source, partition, is_repeat) = (self.source, self.partition, self.is_repeat());
-        Place { source, partition, offset: record.offset(), is_repeat }
+        let (source, partition, is_apart) = (self.source, self.partition, self.is_apart());
+        Place { source, partition, offset: record.offset(), is_apart }
     }
 
     /// Takes a record out of the run; the first reason stays.
@@ -146,6 +164,11 @@ impl Goal {
             Self::Orders(mut behind) => {
                 let rest = behind.split_off(first.len().min(behind.len()));
                 (Self::Orders(behind), Self::Orders(rest))
+            }
+            Self::Timers(clock) => (Self::Timers(clock), Self::Timers(clock)),
+            Self::Answers(mut responses) => {
+                let rest = responses.split_off(first.len().min(responses.len()));
+                (Self::Answers(responses), Self::Answers(rest))
             }
             Self::Job { name, cursor } => {
                 let reached = first.last().and_then(|row| row.key()).map(<[u8]>::to_vec);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::endpoint::BoundEndpoint;
 use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{BatchBounds, BoundSource, Deployment, JobBounds, Limits, Start, StateBounds};
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TopicName, TopicPartition, TransformName};
@@ -34,10 +35,50 @@ pub struct Spec {
     pub state: StateSpec,
     /// Where orders of the operator come from, as one more source; none for a transform that keeps nothing.
     pub inbox: Option<BoundSource>,
+    /// What its tasks may call.
+    pub callouts: CalloutSpec,
+}
+
+/// What the tasks of a transform may call.
+#[derive(Debug)]
+pub struct CalloutSpec {
+    /// The endpoints, by their position in the manifest.
+    pub endpoints: Vec<BoundEndpoint>,
+    /// With so many callouts that have not ended a task takes no more records.
+    pub pending: usize,
+    /// Where the host writes what became of callouts that are in doubt or given up.
+    pub review: SinkSpec,
+    /// How long a new owner waits, beside the longest time of a call, before it says that one is in doubt.
+    pub settle: Duration,
+}
+
+impl CalloutSpec {
+    /// An endpoint by its name in the manifest.
+    pub(crate) fn endpoint(&self, name: &str) -> Option<&BoundEndpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.name == name)
+    }
 }
 
 /// The inbox as a source; no manifest has so many.
 pub const INBOX: SourceIndex = SourceIndex(u32::MAX);
+
+/// Timers as a source, which lies in no topic: their offsets are their numbers.
+pub const TIMERS: SourceIndex = SourceIndex(u32::MAX - 1);
+
+/// Answers to callouts as a source, which lies in no topic: their offsets are the numbers of the callouts.
+pub const ANSWERS: SourceIndex = SourceIndex(u32::MAX - 2);
+
+/// What a source of the host's own is called where sources are named.
+pub(crate) fn own_name(source: SourceIndex) -> Option<&'static str> {
+    match source {
+        TIMERS => Some("timers"),
+        ANSWERS => Some("callouts"),
+        _ => None,
+    }
+}
+
+/// The time-out of transactions: so long a predecessor may still commit what it knows about a call.
+const SETTLE: Duration = Duration::from_secs(15);
 
 fn inbox(deployment: &Deployment) -> Option<BoundSource> {
     deployment.keeps_state().then(|| BoundSource {
@@ -68,6 +109,8 @@ pub struct StateSpec {
     pub indexes: Vec<IndexSpec>,
     /// The kinds of job that the plugin has.
     pub jobs: Vec<String>,
+    /// Whether the plugin takes timers.
+    pub timers: bool,
     /// The table sources whose topic is compacted, and so is their changelog.
     pub own_changelogs: Vec<SourceIndex>,
     /// The ids of the topics that the cluster tells: a topic that is made anew gets another one.
@@ -93,6 +136,7 @@ impl Default for StateSpec {
             stores: Vec::new(),
             indexes: Vec::new(),
             jobs: Vec::new(),
+            timers: false,
             own_changelogs: Vec::new(),
             topic_ids: TopicIds::new(),
             steps: StepBounds::default(),
@@ -130,6 +174,7 @@ impl StateSpec {
             stores: deployment.stores.iter().map(|store| store.name.clone()).collect(),
             indexes: indexes.collect(),
             jobs: deployment.jobs.clone(),
+            timers: deployment.timers,
             own_changelogs: own_changelogs.collect(),
             topic_ids: TopicIds::new(),
             steps: deployment.job_bounds.into(),
@@ -212,6 +257,12 @@ impl Spec {
             tasks: tasks.max(1),
             state: StateSpec::new(deployment, keeps_latest),
             inbox: inbox(deployment),
+            callouts: CalloutSpec {
+                endpoints: deployment.endpoints.clone(),
+                pending: deployment.callout_bounds.pending.max(1),
+                review: sink(&deployment.review, &[]),
+                settle: SETTLE,
+            },
         }
     }
 
@@ -230,6 +281,12 @@ impl Spec {
         }
     }
 
+    /// What a source is called, also one that lies in no topic.
+    pub(crate) fn source_name(&self, index: SourceIndex) -> &str {
+        let own = || own_name(index).unwrap_or_default();
+        self.source(index).map_or_else(own, |source| source.name.as_str())
+    }
+
     /// A sink.
     pub fn sink(&self, index: SinkIndex) -> Option<&SinkSpec> {
         self.sinks.get(index.0 as usize)
@@ -246,9 +303,11 @@ impl Spec {
         self.sources.iter().flatten().filter(|source| source.kind == SourceKind::Broadcast)
     }
 
-    /// Where a record of a source lies, in words of Kafka.
+    /// Where a record of a source lies, in words of Kafka; what lies in no topic has the name of its kind there.
     pub fn topic_partition(&self, place: &Place) -> Option<TopicPartition> {
-        self.source(place.source).map(|source| TopicPartition::new(&source.topic, place.partition))
+        let own = || own_name(place.source).map(TopicName::new);
+        let topic = self.source(place.source).map(|source| source.topic.clone()).or_else(own)?;
+        Some(TopicPartition::new(&topic, place.partition))
     }
 }
 
@@ -259,8 +318,9 @@ pub struct Place {
     pub source: SourceIndex,
     /// The partition.
     pub partition: Partition,
-    /// Whether it is met again, as a row of a table. Before the offset, so that ranges are of one sort.
-    pub is_repeat: bool,
+    /// Whether it is not met at its place in a topic: a row that is handed out again, a timer, an answer. Before the offset, so
+    /// that ranges are of one sort.
+    pub is_apart: bool,
     /// The offset.
     pub offset: Offset,
 }

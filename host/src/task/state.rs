@@ -8,7 +8,9 @@
 //! ```
 //! It is long because the three layers are one type: what reads, keeps and drops them has to be seen together.
 
+pub(crate) mod agenda;
 mod bytes;
+pub(crate) mod callout;
 pub(crate) mod checkpoint;
 mod index;
 pub(crate) mod job;
@@ -19,6 +21,7 @@ mod overlay;
 mod position;
 pub(crate) mod rebuild;
 mod row;
+pub(crate) mod timer;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,6 +37,7 @@ use crate::io::{Job, StoreEngine, StoreRange, Visit, Write, behind_prefix};
 use crate::record::{Chunk, RecordRef};
 use crate::sabotage::{self, Rule};
 use crate::task::spec::Place;
+use crate::task::state::agenda::Agenda;
 use crate::task::state::checkpoint::Checkpoint;
 use crate::task::state::job::JobRow;
 use crate::task::state::layout::{Layout, Store};
@@ -63,6 +67,7 @@ pub(crate) struct TaskState {
     is_indexed: bool,
     /// Entries of indexes whose rows have lost the term; found by scans, removed when the call is kept.
     stale: RefCell<Vec<Vec<u8>>>,
+    agenda: Agenda,
 }
 
 /// The counter of generations, as it is for each layer.
@@ -97,6 +102,7 @@ impl TaskState {
             applied: Vec::new(),
             is_indexed: true,
             stale: RefCell::default(),
+            agenda: Agenda::default(),
         }
     }
 
@@ -107,6 +113,7 @@ impl TaskState {
     /// Takes the local store, as restored; nothing is uncommitted.
     pub(crate) fn attach(&mut self, engine: Box<dyn StoreEngine>) {
         self.engine = Some(engine);
+        self.agenda = Agenda::default();
         self.rewind();
     }
 
@@ -142,6 +149,7 @@ impl TaskState {
         (self.written_bytes, self.has_written, self.has_touched_jobs) = (0, false, false);
         self.generation.call = self.generation.transaction;
         self.stale.get_mut().clear();
+        self.agenda.drop_call();
     }
 
     /// What the call wrote is part of the transaction.
@@ -150,11 +158,12 @@ impl TaskState {
         // First, so that an entry that the call has written again stays.
         stale.into_iter().for_each(|entry| self.transaction.set(entry, None));
         self.transaction.absorb(&mut self.call);
+        self.agenda.keep_call();
         self.generation.transaction = self.generation.call;
         (self.written_bytes, self.has_written, self.has_touched_jobs) = (0, false, false);
     }
 
-    /// Whether the plugin wrote to a store or touched a job in this call.
+    /// Whether the plugin wrote to a store or touched a job or a timer in this call.
     pub(crate) fn has_written(&self) -> bool {
         self.has_written
     }
@@ -173,6 +182,7 @@ impl TaskState {
     pub(crate) fn rewind(&mut self) {
         self.transaction.clear();
         self.generation.transaction = self.generation.committed;
+        self.agenda.rewind();
         self.drop_call();
     }
 
@@ -215,7 +225,15 @@ impl TaskState {
         }
         self.transaction.clear();
         self.generation.committed = self.generation.transaction;
+        self.agenda.commit();
         applied
+    }
+
+    /// Breaks the rule that a timer goes with the commit.
+    fn remove_unsafely(&mut self, key: &[u8]) {
+        if let Some(engine) = &mut self.engine {
+            drop(engine.apply(&mut std::iter::once((key, None))));
+        }
     }
 
     /// Breaks the rule that the local store is written after the commit.
@@ -443,7 +461,12 @@ impl Restoring {
                 value.as_mut().into_iter().for_each(row::append_no_terms);
                 self.writes.set(key, value);
             }
-            None => self.writes.set(key, value.map(<[u8]>::to_vec)),
+            None => {
+                if let Some(entry) = value.and_then(|value| agenda::entry_of(key, value)) {
+                    self.writes.set(entry, Some(Vec::new()));
+                }
+                self.writes.set(key, value.map(<[u8]>::to_vec));
+            }
         }
     }
 

@@ -82,7 +82,8 @@ impl Task {
         if current.is_some() {
             self.move_job_on(JobRow { total: total.or(row.total), ..row }, cursor, (visited, emitted));
         }
-        if let Err(fault) = self.index_written(around) {
+        let intents = outcome.callouts.iter().map(|intent| (intent, None));
+        if let Err(fault) = self.index_written(around).and_then(|()| self.intend(intents, around)) {
             return Turn::Damaged(fault);
         }
         self.keep_call();

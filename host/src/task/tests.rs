@@ -471,7 +471,7 @@ fn scans_a_table_in_the_order_of_its_keys() {
 fn makes_a_refused_dead_letter_smaller_and_stops_when_there_is_nothing_left_of_it() {
     let mut bench = bench();
     let letter =
-        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(0), is_repeat: false };
+        Place { source: SourceIndex(0), partition: Partition(0), offset: Offset(0), is_apart: false };
     let fault = Fault::new(Code::RecordRefused, "the broker refuses the record");
     let mut omitted = Vec::new();
     for _ in 0..3 {

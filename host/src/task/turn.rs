@@ -1,4 +1,4 @@
-//! A turn of a task: one call of the plugin at most, with records or for a job.
+//! A turn of a task: one call of the plugin at most, with records, timers or answers, or for a job.
 
 use crate::fault::Fault;
 use crate::record::RecordRef;
@@ -42,6 +42,15 @@ impl Task {
             Ok(false) => return Turn::Idle,
             Err(fault) => return Turn::Damaged(fault),
         }
+        match self.own_turn(around) {
+            Ok(None) => {}
+            Ok(Some(turn)) => return turn,
+            Err(fault) if fault.code().is_of_a_store() => return Turn::Damaged(fault),
+            Err(fault) => return self.stop_for(fault),
+        }
+        if self.runs.is_empty() && (self.is_draining() || self.is_full_of_callouts()) {
+            return Turn::Idle;
+        }
         match self.job_turn(around) {
             Ok(None) => {}
             Ok(Some(turn)) => return turn,
@@ -53,6 +62,23 @@ impl Task {
             Err(Nothing::Quiet) => Turn::Searching,
             Err(Nothing::Empty) => Turn::Idle,
         }
+    }
+
+    /// Answers to callouts and timers, when it is their turn: one that records had before, if some wait.
+    fn own_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
+        if !self.runs.is_empty() || self.broadcast.is_behind() || self.is_catching_up() {
+            return Ok(None);
+        }
+        let records_wait = self.buffer.len() > 0 && !self.is_draining() && !self.is_full_of_callouts();
+        if std::mem::take(&mut self.had_own_turn) && records_wait {
+            return Ok(None);
+        }
+        let mut turn = self.callout_turn(around)?;
+        if turn.is_none() && !self.is_draining() && !self.is_full_of_callouts() {
+            turn = self.timer_turn(around)?;
+        }
+        self.had_own_turn = turn.is_some();
+        Ok(turn)
     }
 
     /// A step of a job, when it is a job's turn.

@@ -33,6 +33,9 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     pub(super) fn revoked(&mut self, places: &[TopicPartition]) -> Result<(), Fault> {
         self.report("revoked", places.len());
         if self.is_ready() {
+            self.drain(&places.iter().map(|place| place.partition).collect())?;
+        }
+        if self.is_ready() {
             self.commit()?;
         }
         self.let_go(places)
@@ -77,9 +80,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         let partitions: BTreeSet<_> = places.iter().map(|place| place.partition).collect();
         for partition in partitions {
             self.stop_restoring(partition);
-            if let Some(task) = self.tasks.get_mut(&partition) {
-                task.close();
-            }
+            self.close_task(partition);
         }
     }
 
@@ -106,7 +107,8 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     pub(super) fn close_all(&mut self) {
         let restoring: Vec<_> = self.restoring.keys().copied().collect();
         restoring.into_iter().for_each(|partition| self.stop_restoring(partition));
-        self.tasks.values_mut().for_each(Task::close);
+        let partitions: Vec<_> = self.tasks.keys().copied().collect();
+        partitions.into_iter().for_each(|partition| self.close_task(partition));
     }
 
     /// Partitions of which every source is here, and whose task is not open.
@@ -152,6 +154,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         let positions: Vec<_> = opening.positions.clone().into_iter().collect();
         let id = self.task_id(partition);
         let task = self.tasks.entry(partition).or_insert_with(|| Task::new(&self.spec, id));
+        self.ports.callouts.claim(partition);
         task.open(opening, store);
         if sabotage::breaks(Rule::SettleFirst) {
             task.settle_unsafely();
@@ -215,6 +218,23 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
                 Ok(bounds) => task.answered(bounds.stable_end),
                 Err(fault) => return self.troubled(fault),
             }
+        }
+        let told = self.tell_ends();
+        told.or_else(|fault| self.troubled(fault))
+    }
+
+    /// Tells tasks whose timers are due how far their partitions go.
+    fn tell_ends(&mut self) -> Result<(), Fault> {
+        for task in self.tasks.values_mut().filter(|task| task.wants_ends()) {
+            // Before the ends are asked for: what comes later is no concern of the timers that are due now.
+            let asked = (self.ports.clock.now(), self.ports.clock.elapsed());
+            let places: Vec<_> = task.partitions().cloned().collect();
+            let mut ends = Vec::with_capacity(places.len());
+            for place in places {
+                let end = self.ports.source.bounds(&place)?.stable_end;
+                ends.push((place, end));
+            }
+            task.ends(ends, asked);
         }
         Ok(())
     }

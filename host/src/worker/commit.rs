@@ -7,6 +7,7 @@
 //! send_offsets          the positions of every task that the transaction touches, or the broker cannot fence it
 //! commit
 //! apply                 only now do the tasks take their work for done, and write it to their local stores
+//! depart                only now do calls leave whose intents are in it
 //! ```
 
 use std::borrow::Cow;
@@ -120,13 +121,15 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     fn apply(&mut self, started: Duration) -> Result<(), Fault> {
         let records = self.transaction.records;
         let now = self.ports.clock.now();
-        let mut failed = Vec::new();
+        let (mut committed, mut failed) = (Vec::new(), Vec::new());
         for (partition, task) in self.tasks.iter_mut().filter(|(_, task)| task.is_dirty()) {
             let acknowledged = self.transaction.acknowledged.get(partition).copied();
-            if let Err(fault) = task.commit(acknowledged, now) {
-                failed.push((*partition, fault));
+            match task.commit(acknowledged, now) {
+                Ok(()) => committed.push(*partition),
+                Err(fault) => failed.push((*partition, fault)),
             }
         }
+        committed.into_iter().for_each(|partition| self.depart(partition, started));
         self.transaction.clear();
         let ended = self.ports.clock.elapsed();
         self.bounds.committed(started, ended);

@@ -260,9 +260,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// # Errors
     /// Scope host.
     pub(super) fn damaged(&mut self, partition: Partition, fault: &Fault) -> Result<(), Fault> {
-        if let Some(task) = self.tasks.get_mut(&partition) {
-            task.close();
-        }
+        self.close_task(partition);
         self.discard(partition, &fault.to_string());
         self.abort_and_rewind()
     }

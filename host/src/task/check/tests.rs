@@ -5,6 +5,7 @@ use crate::config::pipeline::{BatchBounds, Limits};
 use crate::id::{Offset, SinkIndex};
 use crate::io::TopicFacts;
 use crate::record::HeaderSlot;
+use crate::task::spec::CalloutSpec;
 
 const NOW: Timestamp = Timestamp(10_000_000);
 
@@ -25,6 +26,12 @@ fn spec() -> Spec {
         tasks: 1,
         state: crate::task::spec::StateSpec::default(),
         inbox: None,
+        callouts: CalloutSpec {
+            endpoints: vec![],
+            pending: 10,
+            review: sink("review", false),
+            settle: Duration::from_secs(15),
+        },
     }
 }
 

@@ -6,7 +6,12 @@
 //! 02 table 00 key             a row of a broadcast table: the task's own copy
 //! 03 table 00 key             a row of a table; in the changelog only if the table's source is not compacted
 //! 04 kind 00 name             a job
+//! 05 clock 00 name            a timer
+//! 06 00 id                    a callout that has not ended
+//! 07 00 id                    the id of one that has
+//! 08 00 id                    one that a person has to look at
 //! 80 index 00 term 00 00 key  an entry of an index, local; in the term 00 is written 00 ff
+//! 81 matter due name          an entry of the agenda, local
 //! ff                          the checkpoint, local
 //! ```
 //! Names come from manifests, which allow no 00 in them.
@@ -27,7 +32,12 @@ pub(crate) enum Kind {
     Broadcast = 0x02,
     Table = 0x03,
     Job = 0x04,
+    Timer = 0x05,
+    Callout = 0x06,
+    Ended = 0x07,
+    Review = 0x08,
     Index = 0x80,
+    Agenda = 0x81,
 }
 
 /// What all keys of a store, table, kind of job or index begin with.

@@ -13,6 +13,8 @@ pub(crate) struct Layout {
     pub(crate) indexes: Vec<Index>,
     /// The kinds of job, each with the prefix of its keys.
     pub(crate) jobs: Vec<(String, Vec<u8>)>,
+    /// Whether the plugin takes timers.
+    pub(crate) timers: bool,
     /// The most that one call may write, in bytes.
     pub(crate) call_bytes: usize,
     /// The partitioned sources, as plugins name them.
@@ -47,6 +49,7 @@ impl Layout {
         let named = spec.partitioned().filter(|source| source.index != INBOX);
         let mut layout = Self {
             call_bytes: usize::try_from(spec.state.call_bytes).unwrap_or(usize::MAX),
+            timers: spec.state.timers,
             sources: named.map(|source| (source.name.clone(), source.index)).collect(),
             ..Self::default()
         };

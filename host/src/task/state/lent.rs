@@ -4,7 +4,9 @@ use std::ops::{Bound, ControlFlow};
 
 use crate::fault::Fault;
 use crate::id::{Offset, Partition};
-use crate::io::{Job, KeyRange, Limit, Page, State, StateError, StoreIndex, behind_prefix};
+use crate::io::{
+    Job, KeyRange, Limit, Page, State, StateError, StoreIndex, Timer, TimerClock, behind_prefix,
+};
 use crate::record::Chunk;
 use crate::task::state::job::JobRow;
 use crate::task::state::key::{self, Kind};
@@ -130,6 +132,14 @@ impl State for TaskState {
         Ok(is_there)
     }
 
+    fn set_timer(&mut self, timer: &Timer) -> Result<(), StateError> {
+        self.write_timer(timer)
+    }
+
+    fn cancel_timer(&mut self, clock: TimerClock, name: &[u8]) -> Result<(), StateError> {
+        self.remove_timer(clock, name)
+    }
+
     fn find_job(&self, kind: &str, name: &str) -> Result<Option<Job>, StateError> {
         // One that was given up is neither waiting nor under way.
         Ok(self.job(kind, name)?.filter(|row| row.failure.is_none()).map(|row| row.job))
@@ -173,7 +183,7 @@ impl TaskState {
     }
 
     /// Counts bytes that the plugin writes.
-    fn charge(&mut self, bytes: usize) -> Result<(), StateError> {
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), StateError> {
         self.written_bytes = self.written_bytes.saturating_add(bytes);
         if self.written_bytes > self.layout.call_bytes {
             let granted = self.layout.call_bytes;
@@ -189,9 +199,15 @@ impl TaskState {
 pub(super) fn push(page: &mut Chunk, store: &Store, key: &[u8], local: &[u8]) {
     let pushed = match store.kind {
         Kind::Store => row::push_value(page, key, local),
-        Kind::Broadcast | Kind::Table | Kind::Job | Kind::Index => {
-            row::push_record(page, key, local).map(|_| ())
-        }
+        Kind::Broadcast
+        | Kind::Table
+        | Kind::Job
+        | Kind::Timer
+        | Kind::Callout
+        | Kind::Ended
+        | Kind::Review
+        | Kind::Index
+        | Kind::Agenda => row::push_record(page, key, local).map(|_| ()),
     };
     debug_assert!(pushed.is_some(), "a row of `{}` cannot be read", store.name);
 }

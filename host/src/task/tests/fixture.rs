@@ -18,7 +18,7 @@ use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
 use crate::task::broadcast::Views;
 use crate::task::effects::Effects;
-use crate::task::spec::{SinkSpec, Spec, StateSpec};
+use crate::task::spec::{CalloutSpec, SinkSpec, Spec, StateSpec};
 use crate::task::state::PositionRecord;
 use crate::task::{Opening, Surroundings, Task, Turn};
 use crate::view::View;
@@ -138,6 +138,12 @@ pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
             ..StateSpec::default()
         },
         inbox: None,
+        callouts: CalloutSpec {
+            endpoints: vec![],
+            pending: 10,
+            review: sink("review", 1_000, false),
+            settle: Duration::from_secs(15),
+        },
     }
 }
 
