@@ -12,6 +12,7 @@
 //! its name: that one has it for all transforms.
 
 pub mod bundled;
+pub mod chain;
 pub mod checks;
 pub mod cluster;
 mod crew;

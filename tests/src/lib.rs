@@ -21,6 +21,7 @@ pub mod orders;
 pub mod process;
 pub mod read;
 pub mod record;
+pub mod rest_server;
 pub mod rundir;
 pub mod shop;
 pub mod wait;

@@ -11,6 +11,7 @@ mod offline {
     mod fanout;
     mod many_classes;
     mod orders;
+    mod pipelines;
     mod placement;
     mod plugin;
     mod starts;

@@ -27,7 +27,7 @@ pub(super) fn survey(pipeline: &Pipeline) -> Result<Survey, Fault> {
     let cluster_id = admin.cluster_id()?;
     let singles: Vec<_> = pipeline.deployments.iter().map(|one| single(pipeline, one)).collect();
     let mut facts = checks::facts(&admin, pipeline)?;
-    let made: Vec<_> = singles.iter().map(|single| make(&admin, single, &facts)).collect();
+    let made: Vec<_> = singles.iter().map(|single| make(&admin, pipeline, single, &facts)).collect();
     if made.iter().any(|made| !matches!(made, Ok(false))) {
         facts = checks::facts(&admin, pipeline)?;
     }
@@ -44,9 +44,11 @@ fn single(pipeline: &Pipeline, deployment: &Deployment) -> Pipeline {
     Pipeline { deployments: vec![deployment.clone()], ..pipeline.clone() }
 }
 
-/// Makes the host's own topics of a pipeline that are missing, and tells whether there were any.
-fn make(admin: &Topics, pipeline: &Pipeline, facts: &Facts) -> Result<bool, Fault> {
-    let plans = topics::internal_plans(pipeline, facts);
+/// Makes the host's own topics of one transform that are missing, and tells whether there were any.
+fn make(admin: &Topics, pipeline: &Pipeline, single: &Pipeline, facts: &Facts) -> Result<bool, Fault> {
+    let names = topics::names(single);
+    let plans = topics::internal_plans(pipeline, facts).into_iter();
+    let plans: Vec<_> = plans.filter(|plan| names.contains(&plan.name)).collect();
     if plans.is_empty() {
         return Ok(false);
     }

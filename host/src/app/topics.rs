@@ -145,31 +145,56 @@ pub fn names(pipeline: &Pipeline) -> BTreeSet<TopicName> {
 /// with, a changelog or an inbox as many as the sources of its transform; everything else gets `partitions`.
 pub fn plans(pipeline: &Pipeline, facts: &Facts, partitions: i32) -> Vec<TopicPlan> {
     let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
-    missing.map(|need| need.plan(task_count(pipeline, facts, &need.name).unwrap_or(partitions))).collect()
+    let counts = joined_counts(pipeline, facts);
+    let count = |name: &TopicName| counts.get(name).copied();
+    missing.map(|need| need.plan(task_count(pipeline, count, &need.name).unwrap_or(partitions))).collect()
+}
+
+/// The partition counts of the sources that exist, and those that the others must have: a topic that several transforms join
+/// hands its count on from one to the next.
+fn joined_counts(pipeline: &Pipeline, facts: &Facts) -> BTreeMap<TopicName, i32> {
+    let mut counts: BTreeMap<_, _> =
+        facts.iter().map(|(name, facts)| (name.clone(), facts.partitions)).collect();
+    // Each round reaches one transform more, at least.
+    for _ in &pipeline.deployments {
+        for deployment in &pipeline.deployments {
+            let sources = || deployment.partitioned_sources().map(|source| &source.topic);
+            let Some(count) = sources().find_map(|topic| counts.get(topic).copied()) else { continue };
+            for topic in sources() {
+                counts.entry(topic.clone()).or_insert(count);
+            }
+        }
+    }
+    counts
 }
 
 /// How to make the missing topics that belong to the host alone. A changelog and an inbox wait for the sources of their transform.
 pub fn internal_plans(pipeline: &Pipeline, facts: &Facts) -> Vec<TopicPlan> {
     let missing = needs(pipeline).into_iter().filter(|need| !facts.contains_key(&need.name));
     let ours = missing.filter(|need| need.is_internal(&pipeline.app.id));
+    let count = |name: &TopicName| facts.get(name).map(|facts| facts.partitions);
     let plan = |need: Need| match need.is_changelog() || need.is_inbox() {
-        true => task_count(pipeline, facts, &need.name).map(|count| need.plan(count)),
+        true => task_count(pipeline, count, &need.name).map(|count| need.plan(count)),
         // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
         false => Some(need.plan(-1)),
     };
     ours.filter_map(plan).collect()
 }
 
-/// The partition count of an existing source of the transforms that this topic belongs to as a source, a changelog or an
-/// inbox: it must have as many partitions.
-fn task_count(pipeline: &Pipeline, facts: &Facts, name: &TopicName) -> Option<i32> {
+/// The known partition count of a source of the transforms that this topic belongs to as a source, a changelog or an inbox: it
+/// must have as many partitions.
+fn task_count(
+    pipeline: &Pipeline,
+    count: impl Fn(&TopicName) -> Option<i32>,
+    name: &TopicName,
+) -> Option<i32> {
     let is_of = |deployment: &&Deployment| {
         let mut sources = deployment.partitioned_sources();
         sources.any(|source| source.topic == *name)
             || (deployment.keeps_state() && [deployment.changelog(), deployment.inbox()].contains(name))
     };
-    let sources = pipeline.deployments.iter().filter(is_of).flat_map(Deployment::partitioned_sources);
-    sources.filter_map(|source| facts.get(&source.topic)).map(|facts| facts.partitions).next()
+    let mut sources = pipeline.deployments.iter().filter(is_of).flat_map(Deployment::partitioned_sources);
+    sources.find_map(|source| count(&source.topic))
 }
 
 /// Everything about the cluster's topics that does not fit the pipeline; empty when it can run.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::app::chain;
 use crate::app::checks;
 use crate::app::placement;
 use crate::app::plugins::{self, Compiled, Prepared};
@@ -61,6 +62,10 @@ fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> Str
     let mut lines = vec![format!("{}:", options.file.display())];
     for deployment in &prepared.pipeline.deployments {
         lines.extend(describe(deployment, facts));
+    }
+    for circle in chain::circles(&prepared.pipeline) {
+        let way: Vec<_> = circle.iter().chain(circle.first()).map(|name| format!("`{name}`")).collect();
+        lines.push(format!("note: what {} writes comes back to it; it must end somewhere", way.join(" -> ")));
     }
     lines.push(match facts {
         Some(_) => "everything fits".to_owned(),

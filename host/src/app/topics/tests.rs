@@ -45,6 +45,19 @@ pub(in crate::app) fn pipeline_of(file: &str) -> Pipeline {
     assembly::assemble(&raw, &mut |_| Ok((manifest::parse(MANIFEST)?, Digest([0; 32])))).unwrap()
 }
 
+/// A pipeline of transforms with a stream and a sink each: name, what it reads, what it writes.
+pub(in crate::app) fn chain(transforms: &[(&str, &str, &str)]) -> Pipeline {
+    let manifest = "[plugin]\nname = 'p'\nversion = '1'\ninterface = '0.1'\n[[source]]\nname = 'in'\nkind = 'stream'\n\
+        [[sink]]\nname = 'out'\n";
+    let section = |(name, source, sink): &(&str, &str, &str)| {
+        format!("[transforms.{name}]\nplugin = 'p.wasm'\nsources.in = '{source}'\nsinks.out = '{sink}'\n")
+    };
+    let sections: String = transforms.iter().map(section).collect();
+    let file = format!("[app]\nid = 'shop'\n[kafka]\nbrokers = 'b'\n{sections}");
+    let raw = raw::parse(Path::new("shop.toml"), &file, &|_| None).unwrap();
+    assembly::assemble(&raw, &mut |_| Ok((manifest::parse(manifest)?, Digest([0; 32])))).unwrap()
+}
+
 pub(in crate::app) fn facts(topics: &[(&str, i32, &str)]) -> Facts {
     let fact = |(name, partitions, policy): &(&str, i32, &str)| {
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), (*policy).to_owned())]);
@@ -220,4 +233,31 @@ fn makes_its_own_topics_and_those_of_state_once_its_sources_are_there() {
     let settings = &late[1].2;
     assert_eq!(settings["cleanup.policy"], "compact");
     assert_eq!(settings["delete.retention.ms"], "604800000");
+}
+
+#[test]
+fn hands_a_partition_count_on_through_the_transforms_that_join_a_topic() {
+    let more = "[transforms.k]\nplugin = \"builtin:join\"\nsources = { left = \"b\", right = \"e\", small = \"c\" }\n\
+        sinks.out = \"f\"\n";
+    let pipeline = pipeline_of(&format!("{FILE}{more}"));
+
+    let plans = plans(&pipeline, &facts(&GOOD[..1]), 4);
+
+    let count = |name: &str| plans.iter().find(|plan| plan.name.as_str() == name).map(|plan| plan.partitions);
+    assert_eq!((count("b"), count("e"), count("shop.k.changelog")), (Some(6), Some(6), Some(6)));
+    assert_eq!(count("f"), Some(4));
+}
+
+#[test]
+fn makes_a_topic_that_one_transform_writes_and_another_keeps_as_a_table_once_and_compacted() {
+    let more = "[transforms.k]\nplugin = \"builtin:join\"\nsources = { left = \"d\", right = \"e\", small = \"c\" }\n\
+        sinks.out = \"f\"\n";
+
+    let plans = plans(&pipeline_of(&format!("{FILE}{more}")), &Facts::new(), 4);
+
+    let of = |name: &str| -> Vec<_> {
+        let plans = plans.iter().filter(|plan| plan.name.as_str() == name);
+        plans.map(|plan| plan.settings["cleanup.policy"].as_str()).collect()
+    };
+    assert_eq!((of("d"), of("e"), of("f")), (vec!["compact"], vec!["delete"], vec!["delete"]));
 }
