@@ -66,10 +66,5 @@ fn name(value: json::Value<'_>) -> Result<Cow<'_, [u8]>, Reject> {
 /// The rejection of an item that cannot be read.
 #[must_use]
 pub fn refuse(error: Error) -> Reject {
-    let code = match error {
-        Error::TooDeep => "too-deep",
-        Error::NotAnObject => "not-an-object",
-        Error::Syntax { .. } | Error::Pointer | Error::Template => "not-json",
-    };
-    Reject::new(code, format!("the item is {error}"))
+    Reject::new(error.code(), format!("the item is {error}"))
 }

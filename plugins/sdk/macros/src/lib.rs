@@ -11,8 +11,8 @@ use proc_macro::TokenTree;
 ///
 /// `gristmill::manifest!("plugin.toml")` in the root of a plugin crate makes the constant `MANIFEST`,
 /// which [`export!`](https://docs.rs/gristmill) hands to the host, and the modules `sources`, `sinks`,
-/// `tables`, `stores`, `indexes` and `jobs`, with one constant for each source, each sink, each table that
-/// the host keeps, each store, index and kind of job. The path is relative to the crate's `Cargo.toml`.
+/// `tables`, `stores`, `indexes`, `jobs` and `endpoints`, with one constant for each source, each sink, each table
+/// that the host keeps, each store, index, kind of job and endpoint. The path is relative to the crate's `Cargo.toml`.
 #[proc_macro]
 pub fn manifest(input: TokenStream) -> TokenStream {
     let code = path(input).and_then(|path| {

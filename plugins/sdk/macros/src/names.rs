@@ -13,15 +13,17 @@ pub(crate) fn generate(manifest: &str, file: &str) -> Result<String, String> {
     let stores = entries(&manifest, "store")?;
     let indexes = entries(&manifest, "index")?;
     let jobs = entries(&manifest, "job")?;
+    let endpoints = entries(&manifest, "endpoint")?;
 
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
-    let (has_indexes, has_jobs) = (!indexes.is_empty(), !jobs.is_empty());
+    let (has_indexes, has_jobs, has_endpoints) =
+        (!indexes.is_empty(), !jobs.is_empty(), !endpoints.is_empty());
     let mut code = format!(
         "/// The manifest: what this plugin reads, writes and can be told.\n\
          pub const MANIFEST: &str = ::core::include_str!({file:?});\n\
          #[doc(hidden)]\n\
          pub const DECLARED: ::gristmill::Declared = ::gristmill::Declared {{ \
-         sources: &{names:?}, indexes: {has_indexes}, jobs: {has_jobs} }};\n"
+         sources: &{names:?}, indexes: {has_indexes}, jobs: {has_jobs}, endpoints: {has_endpoints} }};\n"
     );
     let tables: Vec<Entry> = sources.iter().filter(|source| source.kind != "stream").cloned().collect();
     module(&mut code, "sources", "The sources of the manifest.", &sources, |position, _| {
@@ -41,6 +43,9 @@ pub(crate) fn generate(manifest: &str, file: &str) -> Result<String, String> {
     });
     module(&mut code, "jobs", "The kinds of job of the manifest.", &jobs, |_, job| {
         format!("JobKind<'static> = ::gristmill::JobKind::new({:?})", job.name)
+    });
+    module(&mut code, "endpoints", "The endpoints of the manifest.", &endpoints, |_, endpoint| {
+        format!("Endpoint<'static> = ::gristmill::Endpoint::new({:?})", endpoint.name)
     });
     Ok(code)
 }
@@ -92,7 +97,7 @@ fn types(store: &str, key: &str, value: &str) -> Result<String, String> {
         "text" => "str",
         "bytes" | "" => "[u8]",
         "json" => "::gristmill::Json<::gristmill::json::Any>",
-        "record" => return Err(format!("store `{store}`: this SDK has no values of the form `record` yet")),
+        "record" => "::gristmill::Kept",
         _ => return Err(format!("store `{store}` needs a value: json, text, record or bytes")),
     };
     Ok(format!("{key}, {value}"))
@@ -144,9 +149,16 @@ mod tests {
         value = "json"
         [[store]]
         name = "seen"
+        [[store]]
+        name = "kept"
+        key = "text"
+        value = "record"
         [[index]]
         name = "by-class"
         on = "shop-items"
+        [[endpoint]]
+        name = "price-list"
+        methods = ["GET"]
     "#;
 
     #[test]
@@ -180,6 +192,7 @@ mod tests {
              ::gristmill::Store::new(\"pending\")"
         ));
         assert!(code.contains("SEEN: ::gristmill::Store<[u8], [u8]> = ::gristmill::Store::new(\"seen\")"));
+        assert!(code.contains("KEPT: ::gristmill::Store<str, ::gristmill::Kept> ="));
     }
 
     #[test]
@@ -187,10 +200,11 @@ mod tests {
         let code = generate(MANIFEST, "").unwrap();
 
         assert!(code.contains("BY_CLASS: ::gristmill::IndexName<'static>"));
-        assert!(
-            code.contains("sources: &[\"orders\", \"shop-items\"], indexes: true, jobs: false"),
-            "{code}"
-        );
+        assert!(code.contains(
+            "PRICE_LIST: ::gristmill::Endpoint<'static> = ::gristmill::Endpoint::new(\"price-list\")"
+        ));
+        let declared = "sources: &[\"orders\", \"shop-items\"], indexes: true, jobs: false, endpoints: true";
+        assert!(code.contains(declared), "{code}");
     }
 
     #[test]
@@ -201,7 +215,8 @@ mod tests {
             ("[[source]]\nname = \"a\"", "source `a` needs a kind"),
             ("[[sink]]\nname = \"a-b\"\n[[sink]]\nname = \"a_b\"", "sink `a_b` is declared twice"),
             ("[[store]]\nname = \"a\"\nkey = \"json\"", "store `a` needs a key"),
-            ("[[store]]\nname = \"a\"\nvalue = \"record\"", "no values of the form `record` yet"),
+            ("[[store]]\nname = \"a\"\nvalue = \"yaml\"", "store `a` needs a value"),
+            ("[[endpoint]]\nname = \"A b\"", "endpoint number 1 needs a name"),
             ("[[sink", ""),
         ] {
             let error = generate(manifest, "").unwrap_err();

@@ -53,3 +53,43 @@ pub mod with_jobs {
         },
     });
 }
+
+/// The handler of timers.
+pub mod with_timers {
+    wit_bindgen::generate!({
+        path: "../../../wit/v0.1",
+        world: "gristmill:transform/with-timers",
+        default_bindings_module: "gristmill::bindings::with_timers",
+        export_macro_name: "export_timers",
+        pub_export_macro: true,
+        with: {
+            "gristmill:transform/types@0.1.0": crate::bindings::gristmill::transform::types,
+            "gristmill:transform/state@0.1.0": crate::bindings::gristmill::transform::state,
+            "gristmill:transform/timers@0.1.0": crate::bindings::gristmill::transform::timers,
+            "gristmill:transform/jobs@0.1.0": crate::bindings::gristmill::transform::jobs,
+            "gristmill:transform/log@0.1.0": crate::bindings::gristmill::transform::log,
+            "gristmill:transform/metrics@0.1.0": crate::bindings::gristmill::transform::metrics,
+            "gristmill:transform/config@0.1.0": crate::bindings::gristmill::transform::config,
+        },
+    });
+}
+
+/// The handler of callouts.
+pub mod with_callouts {
+    wit_bindgen::generate!({
+        path: "../../../wit/v0.1",
+        world: "gristmill:transform/with-callouts",
+        default_bindings_module: "gristmill::bindings::with_callouts",
+        export_macro_name: "export_callouts",
+        pub_export_macro: true,
+        with: {
+            "gristmill:transform/types@0.1.0": crate::bindings::gristmill::transform::types,
+            "gristmill:transform/state@0.1.0": crate::bindings::gristmill::transform::state,
+            "gristmill:transform/timers@0.1.0": crate::bindings::gristmill::transform::timers,
+            "gristmill:transform/jobs@0.1.0": crate::bindings::gristmill::transform::jobs,
+            "gristmill:transform/log@0.1.0": crate::bindings::gristmill::transform::log,
+            "gristmill:transform/metrics@0.1.0": crate::bindings::gristmill::transform::metrics,
+            "gristmill:transform/config@0.1.0": crate::bindings::gristmill::transform::config,
+        },
+    });
+}

@@ -1,5 +1,10 @@
 //! What a plugin can do during a call.
 
+use std::time::Duration;
+
+use crate::Call;
+use crate::Clock;
+use crate::Endpoint;
 use crate::Failure;
 use crate::Headers;
 use crate::IndexName;
@@ -148,6 +153,30 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn stream_time(&self) -> Timestamp {
         self.host.stream_time()
+    }
+
+    /// Sets a timer on the wall clock, so long after now. It replaces the timer of this name, if there is one. When it is
+    /// due, [`Timers::timer`](crate::Timers::timer) is called, once.
+    pub fn timer_after(&mut self, name: &[u8], wait: Duration, payload: &[u8]) {
+        self.timer_at(Clock::WallClock, name, self.now().after(wait), payload);
+    }
+
+    /// Sets a timer on either clock. It replaces the timer of this clock and name, if there is one.
+    pub fn timer_at(&mut self, clock: Clock, name: &[u8], due: Timestamp, payload: &[u8]) {
+        self.host.set_timer(clock, name, due, payload);
+    }
+
+    /// Forgets a timer, if there is one.
+    pub fn cancel_timer(&mut self, clock: Clock, name: &[u8]) {
+        self.host.cancel_timer(clock, name);
+    }
+
+    /// Starts a callout: an HTTP request that the host makes once this call is committed. It is made when its method and
+    /// path are given. The id is unique for the effect, and one that is known is not called again: derive it from what
+    /// causes the request, such as the place of a record. What became of it comes to
+    /// [`Callouts::response`](crate::Callouts::response).
+    pub fn call(&mut self, endpoint: Endpoint<'_>, id: &str) -> Call<'_> {
+        Call::new(self.draft, endpoint, id, self.cause)
     }
 
     /// Whether [`Context::log`] at this level goes anywhere: ask before costly formatting.

@@ -10,4 +10,6 @@ pub struct Declared {
     pub indexes: bool,
     /// Whether there are kinds of job.
     pub jobs: bool,
+    /// Whether there are endpoints.
+    pub endpoints: bool,
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use crate::Batch;
+use crate::Clock;
 use crate::Context;
 use crate::Declared;
 use crate::Exported;
@@ -12,11 +13,13 @@ use crate::IndexName;
 use crate::Job;
 use crate::Level;
 use crate::Plugin;
+use crate::Response;
 use crate::Row;
 use crate::Source;
 use crate::Step;
 use crate::Table;
 use crate::Terms;
+use crate::Timer;
 use crate::Timestamp;
 use crate::arena;
 use crate::bindings::gristmill::transform::config;
@@ -25,6 +28,7 @@ use crate::bindings::gristmill::transform::log;
 use crate::bindings::gristmill::transform::state;
 use crate::bindings::gristmill::transform::timers;
 use crate::bindings::gristmill::transform::types;
+use crate::bindings::with_callouts::exports::gristmill::transform::callout_handler;
 use crate::bindings::with_index::exports::gristmill::transform::indexer;
 use crate::bindings::with_jobs::exports::gristmill::transform::job_handler;
 use crate::host::Host;
@@ -72,6 +76,26 @@ impl<P: Exported> Instance<P> {
         let plugin = slot.as_ref().map(|(plugin, _)| plugin);
         let terms = terms(plugin, IndexName::new(index), rows, bytes);
         indexer::Terms { spans: terms.spans, ends: terms.ends, bytes: terms.bytes }
+    }
+
+    /// The export `on-timers`.
+    ///
+    /// # Errors
+    /// Only for what makes the whole call fail.
+    pub fn timers(&self, due: &[timers::Timer]) -> Result<types::Outcome, types::Failure> {
+        let mut slot = self.slot.borrow_mut();
+        let Some((plugin, imports)) = slot.as_mut() else { return Err(uninitialized("on-timers")) };
+        timers(plugin, imports, due).map_err(types::Failure::from)
+    }
+
+    /// The export `on-responses`.
+    ///
+    /// # Errors
+    /// Only for what makes the whole call fail.
+    pub fn responses(&self, all: &[callout_handler::Response]) -> Result<types::Outcome, types::Failure> {
+        let mut slot = self.slot.borrow_mut();
+        let Some((plugin, imports)) = slot.as_mut() else { return Err(uninitialized("on-responses")) };
+        responses(plugin, imports, all).map_err(types::Failure::from)
     }
 
     /// The export `on-job`.
@@ -140,6 +164,40 @@ pub(crate) fn terms<P: Exported>(
         terms.end_row();
     }
     terms
+}
+
+/// Runs one call with timers that are due.
+pub(crate) fn timers<P: Exported>(
+    plugin: &mut P,
+    host: &mut dyn Host,
+    due: &[timers::Timer],
+) -> Result<types::Outcome, Failure> {
+    let Some(handler) = P::HANDLERS.timer else {
+        return Err(Failure::Fatal(format!("the plugin takes no timers, and {} are due", due.len())));
+    };
+    let mut draft = Draft::default();
+    let mut ctx = Context::new(host, &mut draft);
+    for (position, raw) in due.iter().enumerate() {
+        ctx.at(position, |ctx| handler(plugin, &Timer::new(raw), ctx));
+    }
+    draft.finish()
+}
+
+/// Runs one call with what became of callouts.
+pub(crate) fn responses<P: Exported>(
+    plugin: &mut P,
+    host: &mut dyn Host,
+    all: &[callout_handler::Response],
+) -> Result<types::Outcome, Failure> {
+    let Some(handler) = P::HANDLERS.response else {
+        return Err(Failure::Fatal(format!("the plugin takes no answers, and there are {}", all.len())));
+    };
+    let mut draft = Draft::default();
+    let mut ctx = Context::new(host, &mut draft);
+    for (position, raw) in all.iter().enumerate() {
+        ctx.at(position, |ctx| handler(plugin, &Response::new(raw), ctx));
+    }
+    draft.finish()
 }
 
 /// Runs one step of a job.
@@ -259,6 +317,15 @@ impl Host for Imports {
 
     fn find(&mut self, kind: &str, name: &str) -> Option<jobs::Job> {
         jobs::find(kind, name)
+    }
+
+    fn set_timer(&mut self, clock: Clock, name: &[u8], due: Timestamp, payload: &[u8]) {
+        let (name, payload) = (name.to_vec(), payload.to_vec());
+        timers::set(&timers::Timer { clock: clock.into(), name, due: due.millis(), payload });
+    }
+
+    fn cancel_timer(&mut self, clock: Clock, name: &[u8]) {
+        timers::cancel(clock.into(), name);
     }
 
     fn enabled(&self, level: Level) -> bool {

@@ -1,5 +1,6 @@
 //! What the SDK asks of its host: the imports in WebAssembly, memory in the test driver.
 
+use crate::Clock;
 use crate::Level;
 use crate::Source;
 use crate::Table;
@@ -56,6 +57,9 @@ pub(crate) trait Host {
     fn start(&mut self, kind: &str, name: &str, payload: &[u8]) -> u64;
     fn cancel(&mut self, kind: &str, name: &str) -> bool;
     fn find(&mut self, kind: &str, name: &str) -> Option<Job>;
+
+    fn set_timer(&mut self, clock: Clock, name: &[u8], due: Timestamp, payload: &[u8]);
+    fn cancel_timer(&mut self, clock: Clock, name: &[u8]);
 
     fn enabled(&self, level: Level) -> bool;
     fn log(&mut self, level: Level, message: &str, fields: &[(&str, &str)]);

@@ -30,7 +30,8 @@
 //! What must last goes into a [`Store`], which the manifest declares; memory is a cache. Tables are kept by the
 //! host ([`TableRef`]), with indexes by terms that the plugin computes ([`Index`]). Work that can be large is a
 //! job, done in steps ([`Jobs`]): [`Context::follow`] walks over the rows of a term, and [`Follow`] sends the rows
-//! again that a change of a small table touches.
+//! again that a change of a small table touches. Appointments are timers ([`Timers`]), and HTTP requests are
+//! callouts ([`Callouts`]): the host makes them after the commit, and tells what became of each.
 //!
 //! The host calls with batches that lie in one arena of bytes, and takes outcomes that do; this crate
 //! gives a plugin views into the one and writes into the other. Nothing is copied but what is sent.
@@ -40,6 +41,8 @@ mod arena;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;
+mod call;
+mod callout;
 mod context;
 mod declared;
 mod follow;
@@ -50,23 +53,32 @@ mod host;
 mod index;
 mod job;
 pub mod json;
+mod kept;
 mod level;
 mod mirror;
 mod name;
 mod outcome;
 mod output;
+mod path;
 mod plugin;
 mod record;
 mod store;
 mod table;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
+mod timer;
 mod timestamp;
 mod verdict;
 mod walk;
 mod wire;
 
 pub use batch::Batch;
+pub use call::Call;
+pub use callout::Answer;
+pub use callout::CalloutMode;
+pub use callout::Callouts;
+pub use callout::Reason;
+pub use callout::Response;
 pub use context::Context;
 #[doc(hidden)]
 pub use declared::Declared;
@@ -85,21 +97,26 @@ pub use job::Job;
 pub use job::Jobs;
 pub use job::Step;
 pub use job::job_name;
+pub use kept::Kept;
 pub use level::Level;
 pub use mirror::Mirror;
 pub use mirror::Rows;
+pub use name::Endpoint;
 pub use name::IndexName;
 pub use name::JobKind;
 pub use name::Sink;
 pub use name::Source;
 pub use name::Table;
 pub use output::Output;
+pub use path::Path;
+pub use path::PathTemplate;
 pub use plugin::NoConfig;
 pub use plugin::Plugin;
 pub use record::Headers;
 pub use record::Record;
 pub use record::Row;
 pub use store::Element;
+pub use store::First;
 pub use store::Json;
 pub use store::Key;
 pub use store::Packed;
@@ -108,6 +125,9 @@ pub use store::StoreRef;
 pub use store::Value;
 pub use table::Page;
 pub use table::TableRef;
+pub use timer::Clock;
+pub use timer::Timer;
+pub use timer::Timers;
 pub use timestamp::Timestamp;
 pub use verdict::Failure;
 pub use verdict::Reject;
@@ -174,6 +194,38 @@ macro_rules! export {
         }
 
         $crate::bindings::with_index::export_index!(Component with_types_in $crate::bindings::with_index);
+    };
+    (@handler Timers) => {
+        impl $crate::bindings::with_timers::exports::gristmill::transform::timer_handler::Guest for Component {
+            fn on_timers(
+                due: ::std::vec::Vec<$crate::bindings::gristmill::transform::timers::Timer>,
+            ) -> ::std::result::Result<
+                $crate::bindings::gristmill::transform::types::Outcome,
+                $crate::bindings::gristmill::transform::types::Failure,
+            > {
+                INSTANCE.with(|instance| instance.timers(&due))
+            }
+        }
+
+        $crate::bindings::with_timers::export_timers!(Component with_types_in $crate::bindings::with_timers);
+    };
+    (@handler Callouts) => {
+        impl $crate::bindings::with_callouts::exports::gristmill::transform::callout_handler::Guest for Component {
+            fn on_responses(
+                responses: ::std::vec::Vec<
+                    $crate::bindings::with_callouts::exports::gristmill::transform::callout_handler::Response,
+                >,
+            ) -> ::std::result::Result<
+                $crate::bindings::gristmill::transform::types::Outcome,
+                $crate::bindings::gristmill::transform::types::Failure,
+            > {
+                INSTANCE.with(|instance| instance.responses(&responses))
+            }
+        }
+
+        $crate::bindings::with_callouts::export_callouts!(
+            Component with_types_in $crate::bindings::with_callouts
+        );
     };
     (@handler Jobs) => {
         impl $crate::bindings::with_jobs::exports::gristmill::transform::job_handler::Guest for Component {

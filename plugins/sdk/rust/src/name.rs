@@ -89,3 +89,21 @@ impl<'a> JobKind<'a> {
         self.0
     }
 }
+
+/// An endpoint of the manifest, which the operator binds to a URL: one of the constants in `endpoints`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Endpoint<'a>(&'a str);
+
+impl<'a> Endpoint<'a> {
+    /// The endpoint with this name.
+    #[must_use]
+    pub const fn new(name: &'a str) -> Self {
+        Self(name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'a str {
+        self.0
+    }
+}

@@ -2,17 +2,19 @@
 
 use crate::Failure;
 use crate::Reject;
+use crate::bindings::gristmill::transform::types::Callout;
 use crate::bindings::gristmill::transform::types::Header;
 use crate::bindings::gristmill::transform::types::Outcome;
 use crate::bindings::gristmill::transform::types::OutputRecord;
 use crate::bindings::gristmill::transform::types::Rejection;
 
-/// Outputs, rejections and skips of a call. All lists only grow, so a [`Mark`] can be returned to.
+/// Outputs, callouts, rejections and skips of a call. All lists only grow, so a [`Mark`] can be returned to.
 #[derive(Default)]
 pub(crate) struct Draft {
     pub(crate) outputs: Vec<OutputRecord>,
     pub(crate) headers: Vec<Header>,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) callouts: Vec<Callout>,
     rejected: Vec<Rejection>,
     /// One entry for each skip.
     skipped: Vec<&'static str>,
@@ -26,6 +28,7 @@ pub(crate) struct Mark {
     outputs: usize,
     headers: usize,
     bytes: usize,
+    callouts: usize,
     skipped: usize,
 }
 
@@ -44,6 +47,7 @@ impl Draft {
             outputs: self.outputs.len(),
             headers: self.headers.len(),
             bytes: self.bytes.len(),
+            callouts: self.callouts.len(),
             skipped: self.skipped.len(),
         }
     }
@@ -53,6 +57,7 @@ impl Draft {
         self.outputs.truncate(mark.outputs);
         self.headers.truncate(mark.headers);
         self.bytes.truncate(mark.bytes);
+        self.callouts.truncate(mark.callouts);
         self.skipped.truncate(mark.skipped);
     }
 
@@ -87,7 +92,7 @@ impl Draft {
             bytes: self.bytes,
             rejected: self.rejected,
             skipped,
-            callouts: Vec::new(),
+            callouts: self.callouts,
         })
     }
 }

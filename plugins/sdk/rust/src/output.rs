@@ -42,8 +42,13 @@ impl<'a> Output<'a> {
 
     /// Appends the headers of a record, but for those that the host refuses: names that are not UTF-8 or
     /// that begin with `gristmill-`.
-    pub fn headers(mut self, headers: Headers<'_>) -> Self {
-        for (name, value) in headers.iter() {
+    pub fn headers(self, headers: Headers<'_>) -> Self {
+        self.headers_of(headers.iter())
+    }
+
+    /// Appends headers, but for those that the host refuses, as [`headers`](Self::headers) does.
+    pub fn headers_of<'h>(mut self, headers: impl IntoIterator<Item = (&'h [u8], Option<&'h [u8]>)>) -> Self {
+        for (name, value) in headers {
             if !name.starts_with(RESERVED) && std::str::from_utf8(name).is_ok() {
                 self.push_header(name, value);
             }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use crate::arena;
+use crate::bindings::gristmill::transform::state::Page;
 use crate::host::Host;
 use crate::host::Keys;
 use crate::outcome::Draft;
 
-mod format;
+pub(crate) mod format;
 mod tuple;
 
 pub use format::Json;
@@ -23,7 +24,8 @@ const PAGE_ROWS: u32 = 1000;
 /// A store of the manifest: one of the constants in `stores`.
 ///
 /// The manifest says how keys and values are written, for people who look into it, and the constant has
-/// types that fit: `str` for text, `[u8]` for bytes, [`Packed`] for a tuple and any JSON value. [`Store::of`]
+/// types that fit: `str` for text, `[u8]` for bytes, [`Packed`] for a tuple, [`Kept`](crate::Kept) for a record and any
+/// JSON value. [`Store::of`]
 /// names the types that the plugin means:
 ///
 /// ```
@@ -126,6 +128,19 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> StoreRef<'a, K, V> {
         self.walk(Keys::Prefix(&packed(prefix)), visit);
     }
 
+    /// The first rows whose keys begin with what `prefix` is written as, at most `limit`. There may
+    /// be fewer than the limit although there are more: large rows come in small pages. Good for work that deletes what
+    /// it has done, and comes back for the rest.
+    pub fn first<P>(&mut self, prefix: &P, limit: u32) -> First<K::Got, V::Got>
+    where
+        P: Key<Format = K::Format> + ?Sized,
+    {
+        let page = self.host.page(self.store.name, Keys::Prefix(&packed(prefix)), None, limit);
+        let mut rows = Vec::with_capacity(page.rows.len());
+        self.read(&page, |key, value| rows.push((key, value)));
+        First { rows, has_more: page.next.is_some() }
+    }
+
     /// Visits the rows with `start <= key < end`, in the order of their keys; none is no bound.
     pub fn range(&mut self, start: Option<&K>, end: Option<&K>, visit: impl FnMut(K::Got, V::Got)) {
         let (start, end) = (start.map(packed), end.map(packed));
@@ -136,17 +151,21 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> StoreRef<'a, K, V> {
         let mut after = None;
         loop {
             let page = self.host.page(self.store.name, keys, after.as_deref(), PAGE_ROWS);
-            for row in &page.rows {
-                let key = K::read(arena::slice(&page.bytes, row.key));
-                let value = V::read(arena::slice(&page.bytes, row.value));
-                let row = (self.check(key, "key"), self.check(value, "value"));
-                if let (Some(key), Some(value)) = row {
-                    visit(key, value);
-                }
-            }
+            self.read(&page, &mut visit);
             after = page.next;
             if after.is_none() {
                 return;
+            }
+        }
+    }
+
+    fn read(&mut self, page: &Page, mut visit: impl FnMut(K::Got, V::Got)) {
+        for row in &page.rows {
+            let key = K::read(arena::slice(&page.bytes, row.key));
+            let value = V::read(arena::slice(&page.bytes, row.value));
+            let row = (self.check(key, "key"), self.check(value, "value"));
+            if let (Some(key), Some(value)) = row {
+                visit(key, value);
             }
         }
     }
@@ -158,6 +177,15 @@ impl<'a, K: Key + ?Sized, V: Value + ?Sized> StoreRef<'a, K, V> {
     fn spoil(&mut self, message: &str) {
         self.draft.spoil(format!("the store `{}` {message}", self.store.name));
     }
+}
+
+/// The first rows of some.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct First<K, V> {
+    /// Keys and values, in the order of the keys.
+    pub rows: Vec<(K, V)>,
+    /// Whether there are more behind them.
+    pub has_more: bool,
 }
 
 fn packed<K: Key + ?Sized>(key: &K) -> Vec<u8> {

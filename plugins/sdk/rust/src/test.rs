@@ -13,8 +13,12 @@
 //!
 //! Jobs stand still until [`Task::step`] or [`Task::run_jobs`] moves them. Each step is also run by a new
 //! instance. Indexes are computed by the plugin's own function.
+//!
+//! Timers fire when [`Task::fire`] is called, if the clock that [`Task::set_now`] and the records move is there. Callouts
+//! wait for [`Task::answer`]. Both calls are made in other pieces too, as those with records are.
 
 mod call;
+mod callouts;
 mod input;
 mod jobs;
 mod manifest;
@@ -22,6 +26,7 @@ mod memory;
 mod outcome;
 mod splits;
 mod state;
+mod timers;
 
 use std::collections::BTreeSet;
 use std::panic::Location;
@@ -38,6 +43,8 @@ use crate::Timestamp;
 use crate::arena;
 use crate::bindings::with_index::exports::gristmill::transform::indexer::Entry;
 use crate::guest;
+pub use crate::test::callouts::Answer;
+pub use crate::test::callouts::Callout;
 pub use crate::test::input::Input;
 pub use crate::test::input::record;
 pub use crate::test::input::tombstone;
@@ -49,6 +56,7 @@ pub use crate::test::outcome::Output;
 pub use crate::test::outcome::Rejected;
 pub use crate::test::outcome::Stepped;
 use crate::test::splits::Instances;
+pub use crate::test::timers::Timer;
 
 /// A task of a plugin: its instance, what a host would keep for it, and a clock that stands still until it
 /// is set.
@@ -80,7 +88,7 @@ impl<P: Exported + 'static> Task<P> {
         let manifest = Rc::new(Manifest::parse(manifest)?);
         let config = manifest.configure(config)?.to_string();
         let plugin = guest::make(&config)?;
-        let memory = Memory::new(Rc::clone(&manifest), indexer::<P>(&config)?);
+        let memory = Memory::new(Rc::clone(&manifest), indexer::<P>(&config)?, P::HANDLERS.timer.is_some());
         Ok(Self { manifest, config, plugin, memory, splits: Splits::Each })
     }
 
@@ -226,22 +234,40 @@ impl<P: Exported + 'static> Task<P> {
         for (record, offset) in fresh.zip(*next..) {
             record.offset = offset;
         }
+        let declared = (declared, source);
+        self.in_pieces(&records, place, "the records fed", |plugin, remake, memory, batch| {
+            call::process(plugin, remake, memory, declared, batch)
+        })
+    }
+
+    /// Makes a call, and then the same one in other pieces, each time from where the task stood before, which must come to
+    /// the same.
+    #[track_caller]
+    fn in_pieces<T>(
+        &mut self,
+        items: &[T],
+        place: &'static Location<'static>,
+        what: &str,
+        call: impl Fn(&mut P, &dyn Fn() -> P, &mut Memory, &[T]) -> Result<Outcome, Failure>,
+    ) -> Result<Outcome, Failure> {
         let before = self.memory.clone();
-        let remake = || make(&self.config);
-        let outcome = call::process(&mut self.plugin, remake, &mut self.memory, (declared, source), &records);
+        let config = self.config.clone();
+        let remake = || make(&config);
+        let outcome = call(&mut self.plugin, &remake, &mut self.memory, items);
         match &outcome {
             Err(_) => self.plugin = self.instance(),
             Ok(outcome) if self.splits == Splits::Each => {
                 for instances in [Instances::One, Instances::OneEach] {
-                    for way in splits::ways(records.len()) {
+                    for way in splits::ways(items.len()) {
                         let mut memory = before.clone();
-                        let other = self.replay(&mut memory, source, &records, &way, instances);
+                        let other = self.replay(&mut memory, items, &way, instances, &call);
                         let whole = (outcome, self.memory.state.seen());
                         let other = other.map(|outcome| (outcome, memory.state.seen()));
                         if other.as_ref().ok().map(|(outcome, state)| (outcome, state))
                             != Some((whole.0, &whole.1))
                         {
-                            stop(&splits::disagreement(place, &way, instances, &whole, &other));
+                            let what = format!("{what} at {place}");
+                            stop(&splits::disagreement(&what, &way, instances, &whole, &other));
                         }
                     }
                 }
@@ -251,29 +277,25 @@ impl<P: Exported + 'static> Task<P> {
         outcome
     }
 
-    /// Runs the records in batches of these lengths.
-    fn replay(
+    /// Makes a call in pieces of these lengths.
+    fn replay<T>(
         &self,
         memory: &mut Memory,
-        source: Source,
-        records: &[Input],
+        items: &[T],
         way: &[usize],
         instances: Instances,
+        call: impl Fn(&mut P, &dyn Fn() -> P, &mut Memory, &[T]) -> Result<Outcome, Failure>,
     ) -> Result<Outcome, Failure> {
-        let Some(declared) = self.manifest.sources.get(source.position() as usize) else {
-            return Ok(Outcome::default());
-        };
         let mut plugin = self.instance();
         let mut whole = Outcome::default();
-        let mut rest = records;
+        let mut rest = items;
         for length in way {
-            let Some((batch, behind)) = rest.split_at_checked(*length) else { break };
+            let Some((piece, behind)) = rest.split_at_checked(*length) else { break };
             if instances == Instances::OneEach {
                 plugin = self.instance();
             }
-            let remake = || make(&self.config);
-            let part = call::process(&mut plugin, remake, memory, (declared, source), batch)?;
-            whole.append(part, records.len() - rest.len());
+            let part = call(&mut plugin, &|| make(&self.config), memory, piece)?;
+            whole.append(part, items.len() - rest.len());
             rest = behind;
         }
         Ok(whole)

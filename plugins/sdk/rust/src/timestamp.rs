@@ -1,6 +1,7 @@
 //! A point in time, as Kafka counts it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Milliseconds since 1970. Negative when a record or a task has no time.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -17,6 +18,12 @@ impl Timestamp {
     #[must_use]
     pub const fn millis(self) -> i64 {
         self.0
+    }
+
+    /// The time so long after this one; the last one that there is, when that is beyond it.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
     }
 }
 

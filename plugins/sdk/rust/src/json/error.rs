@@ -20,6 +20,19 @@ pub enum Error {
     Template,
 }
 
+impl Error {
+    /// A code to reject a record with whose document cannot be read: `not-json`, `too-deep` or `not-an-object`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooDeep => "too-deep",
+            Self::NotAnObject => "not-an-object",
+            // Those of templates do not come from documents.
+            Self::Syntax { .. } | Self::Pointer | Self::Template => "not-json",
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

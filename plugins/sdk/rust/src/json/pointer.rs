@@ -26,6 +26,12 @@ impl Pointer {
         Ok(Self { tokens })
     }
 
+    /// The name of the member that it leads to: its last step. None for the whole document.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.tokens.last().map(String::as_str)
+    }
+
     /// How many steps it has.
     pub(super) fn len(&self) -> usize {
         self.tokens.len()
@@ -69,6 +75,7 @@ mod tests {
         let pointer = Pointer::parse("/a~1b/m~0n/~01").unwrap();
 
         assert_eq!(pointer.tokens, ["a/b", "m~n", "~1"]);
+        assert_eq!((pointer.last(), Pointer::parse("").unwrap().last()), (Some("~1"), None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The formats of a manifest, as types.
-pub(super) mod formats {
+pub(crate) mod formats {
     /// Text in UTF-8.
     #[derive(Debug)]
     pub struct Text;
@@ -19,6 +19,9 @@ pub(super) mod formats {
     /// A JSON text.
     #[derive(Debug)]
     pub struct Json;
+    /// A record.
+    #[derive(Debug)]
+    pub struct Record;
 }
 
 /// What can be the key of a store. The order of keys is that of their bytes.

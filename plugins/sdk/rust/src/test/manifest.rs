@@ -12,6 +12,8 @@ pub(super) struct Manifest {
     /// Names, and the tables and stores that they are on.
     pub(super) indexes: Vec<(String, String)>,
     pub(super) jobs: Vec<String>,
+    /// Names, and the methods that they may be called with.
+    pub(super) endpoints: Vec<(String, Vec<String>)>,
     defaults: Map<String, Value>,
 }
 
@@ -34,6 +36,9 @@ impl Manifest {
         let stores = entries("store").map(|store| text(store, "name")).collect();
         let indexes = entries("index").map(|index| (text(index, "name"), text(index, "on"))).collect();
         let jobs = entries("job").map(|job| text(job, "name")).collect();
+        let endpoints =
+            entries("endpoint").map(|endpoint| (text(endpoint, "name"), texts(endpoint, "methods")));
+        let endpoints = endpoints.collect();
         let mut defaults = Map::new();
         for (name, property) in manifest.get("config").and_then(toml::Value::as_table).into_iter().flatten() {
             if let Some(default) = property.get("default") {
@@ -41,7 +46,7 @@ impl Manifest {
                 defaults.insert(name.clone(), guest_value(name, kind, default)?);
             }
         }
-        Ok(Self { sources, stores, indexes, jobs, defaults })
+        Ok(Self { sources, stores, indexes, jobs, endpoints, defaults })
     }
 
     /// The configuration with the defaults filled in.
@@ -55,6 +60,11 @@ impl Manifest {
 
 fn text(entry: &toml::Value, key: &str) -> String {
     entry.get(key).and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn texts(entry: &toml::Value, key: &str) -> Vec<String> {
+    let list = entry.get(key).and_then(toml::Value::as_array).into_iter().flatten();
+    list.filter_map(toml::Value::as_str).map(str::to_owned).collect()
 }
 
 fn declared(source: &toml::Value) -> Declared {

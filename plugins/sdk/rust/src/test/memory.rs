@@ -1,10 +1,11 @@
-//! The host of the test driver: tables and stores in memory.
+//! The host of the test driver: tables, stores and timers in memory.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::rc::Rc;
 
+use crate::Clock;
 use crate::Level;
 use crate::Source;
 use crate::Table;
@@ -32,6 +33,8 @@ pub(super) type TermsOf = Rc<dyn Fn(&str, &[u8], &[u8]) -> BTreeSet<Vec<u8>>>;
 pub(super) struct Memory {
     manifest: Rc<Manifest>,
     pub(super) terms: TermsOf,
+    /// Whether the plugin lists a handler of timers.
+    takes_timers: bool,
     tables: BTreeMap<String, BTreeMap<Vec<u8>, Input>>,
     pub(super) state: State,
     /// The next offset of every source.
@@ -44,12 +47,13 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    pub(super) fn new(manifest: Rc<Manifest>, terms: TermsOf) -> Self {
+    pub(super) fn new(manifest: Rc<Manifest>, terms: TermsOf, takes_timers: bool) -> Self {
         let [now, stream_time] = [Timestamp::from_millis(0), Timestamp::from_millis(-1)];
         let positions = vec![0; manifest.sources.len()];
         Self {
             manifest,
             terms,
+            takes_timers,
             tables: BTreeMap::new(),
             state: State::default(),
             positions,
@@ -133,6 +137,20 @@ impl Memory {
         let position = self.manifest.sources.iter().position(|source| source.name == name);
         let next = position.and_then(|position| self.positions.get(position));
         next.copied().unwrap_or_else(|| stop(&format!("the manifest has no source `{name}`")))
+    }
+
+    /// What an endpoint may be called with.
+    pub(super) fn methods(&self, endpoint: &str) -> Option<&[String]> {
+        let own = self.manifest.endpoints.iter().find(|(name, _)| name == endpoint);
+        own.map(|(_, methods)| methods.as_slice())
+    }
+
+    fn check_timers(&self) {
+        if !self.takes_timers {
+            stop(
+                "the plugin uses timers, and does not list `Timers` among its handlers: a host refuses them",
+            );
+        }
     }
 
     fn check_job(&self, kind: &str) {
@@ -273,6 +291,16 @@ impl Host for Memory {
     fn find(&mut self, kind: &str, name: &str) -> Option<Job> {
         self.check_job(kind);
         self.state.find(kind, name)
+    }
+
+    fn set_timer(&mut self, clock: Clock, name: &[u8], due: Timestamp, payload: &[u8]) {
+        self.check_timers();
+        self.state.timers.insert((clock, name.to_vec()), (due, payload.to_vec()));
+    }
+
+    fn cancel_timer(&mut self, clock: Clock, name: &[u8]) {
+        self.check_timers();
+        self.state.timers.remove(&(clock, name.to_vec()));
     }
 
     fn enabled(&self, _level: Level) -> bool {

@@ -7,6 +7,7 @@ use crate::Sink;
 use crate::Timestamp;
 use crate::arena;
 use crate::bindings::gristmill::transform::types;
+use crate::test::Callout;
 
 /// What a call did.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -17,6 +18,8 @@ pub struct Outcome {
     pub rejected: Vec<Rejected>,
     /// How many records were skipped, by code.
     pub skipped: BTreeMap<String, u32>,
+    /// In the order in which they were made, those with known ids included.
+    pub callouts: Vec<Callout>,
 }
 
 /// A record that was sent.
@@ -32,7 +35,7 @@ pub struct Output {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
     /// None takes that of the cause.
     pub timestamp: Option<Timestamp>,
-    /// The position, among the records that were fed, of the one that caused it.
+    /// The position, among the records that were fed, the timers that fired or the answers that came, of what caused it.
     pub cause: Option<usize>,
 }
 
@@ -54,7 +57,7 @@ pub struct Stepped {
 /// A record that was rejected.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rejected {
-    /// Its position among the records that were fed.
+    /// Its position among the records that were fed, the timers that fired or the answers that came.
     pub index: usize,
     /// The stable code.
     pub code: String,
@@ -108,6 +111,7 @@ impl Outcome {
             outputs: raw.outputs.iter().map(output).collect(),
             rejected: raw.rejected.iter().map(rejected).collect(),
             skipped: raw.skipped.iter().cloned().collect(),
+            callouts: raw.callouts.iter().map(Callout::read).collect(),
         }
     }
 
@@ -116,6 +120,7 @@ impl Outcome {
         later.renumber(|own| own + position);
         self.outputs.append(&mut later.outputs);
         self.rejected.append(&mut later.rejected);
+        self.callouts.append(&mut later.callouts);
         for (code, count) in later.skipped {
             *self.skipped.entry(code).or_default() += count;
         }
@@ -125,6 +130,9 @@ impl Outcome {
     pub(super) fn renumber(&mut self, position: impl Fn(usize) -> usize) {
         for output in &mut self.outputs {
             output.cause = output.cause.map(&position);
+        }
+        for callout in &mut self.callouts {
+            callout.cause = callout.cause.map(&position);
         }
         for rejected in &mut self.rejected {
             rejected.index = position(rejected.index);

@@ -1,7 +1,6 @@
 //! The ways to cut records into batches.
 
 use std::fmt::Debug;
-use std::panic::Location;
 
 /// Up to so many records are cut in each way, which is 2^5 ways.
 const EACH_WAY: usize = 6;
@@ -41,7 +40,7 @@ fn lengths(records: usize, cut_behind: impl Fn(usize) -> bool) -> Vec<usize> {
 
 /// The message for a plugin whose answer depends on its batches.
 pub(super) fn disagreement(
-    place: &Location<'_>,
+    what: &str,
     way: &[usize],
     instances: Instances,
     whole: &impl Debug,
@@ -52,7 +51,7 @@ pub(super) fn disagreement(
         Instances::OneEach => "each by a new instance",
     };
     format!(
-        "the records fed at {place} give another outcome in batches of {way:?}, {instances}: what a plugin \
+        "{what} give another outcome in batches of {way:?}, {instances}: what a plugin \
          does may not depend on its batches or on what its memory holds\n  whole: {whole:?}\n  split: {other:?}"
     )
 }
