@@ -6,6 +6,7 @@
 
 pub mod api_address;
 pub mod assembly;
+pub mod base_url;
 pub mod client;
 pub mod document;
 pub mod endpoint;

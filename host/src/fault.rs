@@ -95,6 +95,15 @@ codes! {
     SinkUnbound = "sink_unbound", Host, Never:
         "A sink of the plugin is not bound to a topic.",
         "Add `sinks.NAME = \"topic\"` to the transform.";
+    EndpointUnbound = "endpoint_unbound", Host, Never:
+        "An endpoint of the plugin is not bound to a base URL.",
+        "Add `endpoints.NAME.base_url = \"URL\"` to the transform.";
+    SecretMissing = "secret_missing", Host, Never:
+        "The secret of an endpoint is not where its credentials say, or cannot be the value of a header.",
+        "Set the environment variable or write the file that the message names, and start the host again.";
+    CertificatesUnusable = "certificates_unusable", Host, Never:
+        "There are no certificates that the server of an endpoint could be trusted by.",
+        "Name a file of certificates in PEM in `ca_file`, or install the certificates of the system (the package `ca-certificates`).";
     ClientKeyOwned = "client_key_owned", Host, Never:
         "A client option is set that the host owns, because its guarantees depend on it.",
         "Remove it from `[kafka.client]`.";
@@ -128,8 +137,8 @@ codes! {
         "A plugin's manifest declares indexes or jobs, and the plugin does not export their handler.",
         "The plugin's developer has to export it, or to remove the declaration from `plugin.toml`.";
     PluginUnsupported = "plugin_unsupported", Host, Never:
-        "A plugin's manifest declares something that this version of the host cannot do yet.",
-        "Use a newer host, or a plugin without it.";
+        "A plugin needs something that this version of the host cannot do yet, or lies where it cannot fetch it.",
+        "Use a newer host, or name a `.wasm` file.";
     PluginConfigInvalid = "plugin_config_invalid", Host, Never:
         "The configuration of a transform does not fit the schema in the plugin's manifest.",
         "Correct `[transforms.NAME.config]`; `gristmill plugin inspect` shows the schema.";

@@ -21,6 +21,7 @@
 
 pub mod api;
 pub mod app;
+pub mod callout;
 pub mod cli;
 pub mod clock;
 pub mod config;

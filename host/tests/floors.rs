@@ -59,6 +59,12 @@ const RESERVED: &[Reserved] = &[
         reason: "only `store` knows the storage engine",
     },
     Reserved {
+        names: &["hyper", "hyper_util", "http_body_util", "rustls", "tokio_rustls", "tokio"],
+        owners: &["callout"],
+        in_tests: false,
+        reason: "only `callout` knows the HTTP client and waits for more than one thing at a time",
+    },
+    Reserved {
         names: &["SystemTime::now", "Instant::now"],
         owners: &["clock"],
         in_tests: true,

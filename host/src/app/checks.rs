@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::app::plugins::Prepared;
 use crate::app::topics::{self, Facts};
+use crate::callout;
+use crate::config::env;
 use crate::config::pipeline::{Kafka, Pipeline};
 use crate::fault::Fault;
 use crate::kafka::client;
@@ -21,14 +23,15 @@ pub fn options(kafka: &Kafka) -> Result<(), Fault> {
     kafka.client.iter().try_for_each(|(key, value)| client::check_option(key, value))
 }
 
-/// Checks what needs no broker, beyond what reading the file has found: the client's options, and that every plugin
-/// starts with its configuration.
+/// Checks what needs no broker, beyond what reading the file has found: the client's options, the secrets and certificates
+/// of endpoints, and that every plugin starts with its configuration.
 ///
 /// # Errors
-/// `client_key_unknown`, `plugin_init_failed`.
+/// `client_key_unknown`, `secret_missing`, `certificates_unusable`, `plugin_init_failed`.
 pub fn offline(prepared: &Prepared) -> Result<(), Fault> {
     options(&prepared.pipeline.kafka)?;
     for (deployment, plugin) in prepared.pipeline.deployments.iter().zip(&prepared.plugins) {
+        callout::check(&deployment.endpoints, &env::process)?;
         plugin.component.deploy(Spec::from(deployment))?;
     }
     Ok(())

@@ -98,3 +98,17 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Fault> {
             .hint("name a `.wasm` file, or `builtin:NAME` for a bundled plugin")
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_plugins_in_a_registry() {
+        let plugin = PluginRef::parse("oci://registry.example/p", Path::new(""));
+
+        let fault = load(&Runtime::new(None).unwrap(), &plugin).err().unwrap();
+
+        assert_eq!(fault.code(), Code::PluginUnsupported);
+    }
+}

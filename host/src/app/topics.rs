@@ -49,6 +49,8 @@ pub enum Role {
     Changelog,
     /// It takes orders of the operator from it.
     Inbox,
+    /// It writes there what became of callouts that somebody has to look at.
+    Review,
 }
 
 impl Use {
@@ -60,6 +62,7 @@ impl Use {
             Role::DeadLetters => "dead letters".to_owned(),
             Role::Changelog => "changelog".to_owned(),
             Role::Inbox => "inbox".to_owned(),
+            Role::Review => "callouts to review".to_owned(),
         };
         format!("{}: {role}", self.transform)
     }
@@ -70,7 +73,11 @@ impl Need {
     fn is_compacted(&self) -> bool {
         let is_compacted = |role: &Role| match role {
             Role::Source(_, SourceKind::Table | SourceKind::Broadcast) | Role::Changelog => true,
-            Role::Source(_, SourceKind::Stream) | Role::Sink(_) | Role::DeadLetters | Role::Inbox => false,
+            Role::Source(_, SourceKind::Stream)
+            | Role::Sink(_)
+            | Role::DeadLetters
+            | Role::Inbox
+            | Role::Review => false,
         };
         self.uses.iter().any(|usage| is_compacted(&usage.role))
     }
@@ -78,7 +85,7 @@ impl Need {
     /// Whether it belongs to the host alone, which makes it by itself under the application's prefix.
     fn is_internal(&self, app: &AppId) -> bool {
         let is_internal = |role: &Role| match role {
-            Role::DeadLetters | Role::Changelog | Role::Inbox => true,
+            Role::DeadLetters | Role::Changelog | Role::Inbox | Role::Review => true,
             Role::Source(..) | Role::Sink(_) => false,
         };
         self.uses.iter().all(|usage| is_internal(&usage.role))
@@ -132,6 +139,9 @@ pub fn needs(pipeline: &Pipeline) -> Vec<Need> {
             add(&deployment.changelog(), deployment, Role::Changelog);
             add(&deployment.inbox(), deployment, Role::Inbox);
         }
+        if !deployment.endpoints.is_empty() {
+            add(&deployment.review, deployment, Role::Review);
+        }
     }
     needs
 }
@@ -175,7 +185,7 @@ pub fn internal_plans(pipeline: &Pipeline, facts: &Facts) -> Vec<TopicPlan> {
     let count = |name: &TopicName| facts.get(name).map(|facts| facts.partitions);
     let plan = |need: Need| match need.is_changelog() || need.is_inbox() {
         true => task_count(pipeline, count, &need.name).map(|count| need.plan(count)),
-        // -1 lets the cluster decide how many partitions there are: dead letters are spread, not joined.
+        // -1 lets the cluster decide how many partitions there are: what somebody has to look at is spread, not joined.
         false => Some(need.plan(-1)),
     };
     ours.filter_map(plan).collect()
@@ -306,8 +316,17 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
             let cause = "it is compacted: an order would replace another one";
             Some(fault(usage, cause, "delete"))
         }
+        Role::Review if facts.is_compacted() => {
+            let cause = "it is compacted: a callout to review would replace another one";
+            Some(fault(usage, cause, "delete"))
+        }
         // The rows of a table whose topic is not compacted go to the changelog of the transform.
-        Role::Source(..) | Role::Sink(_) | Role::DeadLetters | Role::Changelog | Role::Inbox => None,
+        Role::Source(..)
+        | Role::Sink(_)
+        | Role::DeadLetters
+        | Role::Changelog
+        | Role::Inbox
+        | Role::Review => None,
     })
 }
 

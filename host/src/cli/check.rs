@@ -74,11 +74,11 @@ fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> Str
     lines.join("\n") + "\n"
 }
 
-fn describe(deployment: &Deployment, facts: Option<&Facts>) -> [String; 4] {
+fn describe(deployment: &Deployment, facts: Option<&Facts>) -> Vec<String> {
     let plugin = &deployment.plugin;
     let sources = deployment.sources.iter().flatten().map(|source| describe_source(source, facts));
     let sinks = deployment.sinks.iter().map(|sink| sink.topic.to_string());
-    [
+    let mut lines = vec![
         format!(
             "  {} is {} {}, workers: {}",
             deployment.name, plugin.name, plugin.version, deployment.workers
@@ -86,7 +86,16 @@ fn describe(deployment: &Deployment, facts: Option<&Facts>) -> [String; 4] {
         format!("    reads         {}", sources.collect::<Vec<_>>().join(", ")),
         format!("    writes        {}", sinks.collect::<Vec<_>>().join(", ")),
         format!("    dead letters  {}", deployment.dead_letters),
-    ]
+    ];
+    let endpoints = deployment.endpoints.iter();
+    lines.extend(endpoints.map(|endpoint| {
+        let (name, url, mode) = (&endpoint.name, &endpoint.base_url, endpoint.mode.as_str());
+        format!("    calls         {name}: {url} ({}, {mode})", endpoint.methods.join(", "))
+    }));
+    if !deployment.endpoints.is_empty() {
+        lines.push(format!("    to review     {}", deployment.review));
+    }
+    lines
 }
 
 fn describe_source(source: &BoundSource, facts: Option<&Facts>) -> String {

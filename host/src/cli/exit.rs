@@ -24,6 +24,9 @@ fn is_configuration(code: Code) -> bool {
             | Code::VariableUnset
             | Code::SourceUnbound
             | Code::SinkUnbound
+            | Code::EndpointUnbound
+            | Code::SecretMissing
+            | Code::CertificatesUnusable
             | Code::ClientKeyOwned
             | Code::ClientKeyUnknown
             | Code::PluginNotBundled

@@ -9,13 +9,15 @@ use clap::Args;
 use crate::app::plugins;
 use crate::cli::output;
 use crate::config::api_address;
-use crate::config::manifest::Manifest;
+use crate::config::endpoint::CalloutBounds;
+use crate::config::manifest::{EndpointDecl, Manifest};
 use crate::config::pipeline::{App, BatchBounds, CommitBounds, JobBounds, KeyPlacement, Limits, StateBounds};
 use crate::config::plugin_ref::PluginRef;
-use crate::config::raw::GUARANTEE;
+use crate::config::raw::{EndpointLimits, GUARANTEE};
 use crate::config::show::{quoted, toml_value};
 use crate::config::units::{format_duration, format_size};
 use crate::fault::{Code, Fault};
+use crate::io::CalloutMode;
 use crate::plugin::Runtime;
 
 /// Writes a commented pipeline file for a plugin.
@@ -183,6 +185,7 @@ fn transform(lines: &mut Lines, plugin: &str, manifest: &Manifest) {
     settings(lines, manifest);
     limits(lines, name);
     jobs(lines, name);
+    callouts(lines, manifest);
 }
 
 fn settings(lines: &mut Lines, manifest: &Manifest) {
@@ -238,6 +241,56 @@ fn jobs(lines: &mut Lines, name: &str) {
     lines.default("rate", "10000", "outputs a second of all jobs of a task; default: no limit");
 }
 
+/// A base URL has no default; the one here stands for a server beside the host.
+fn callouts(lines: &mut Lines, manifest: &Manifest) {
+    let name = &manifest.name;
+    if manifest.endpoints.is_empty() {
+        return;
+    }
+    lines.text("");
+    let pending = CalloutBounds::default().pending.to_string();
+    lines.text(&format!("[transforms.{name}.callouts]"));
+    lines.default("pending", &pending, "with so many, a task takes no more records");
+    lines.text("");
+    lines.text(&format!("[transforms.{name}.review]"));
+    lines.default("topic", "\"<app>.<transform>.callouts-review\"", "callouts given up or in doubt");
+    manifest.endpoints.iter().for_each(|declared| endpoint(lines, name, declared));
+}
+
+fn endpoint(lines: &mut Lines, name: &str, declared: &EndpointDecl) {
+    let mode = CalloutMode::AtMostOnce;
+    let limits = EndpointLimits::of(mode);
+    let give_up = limits.give_up_after.map(format_duration).unwrap_or_default();
+    lines.text("");
+    lines.text(&format!("[transforms.{name}.endpoints.{}]", declared.name));
+    let methods = format!("{}: {}", declared.methods.join(", "), declared.description);
+    lines.set("base_url", "\"http://localhost:8080\"", methods.trim_end_matches(": "));
+    lines.default("mode", &quoted(mode.as_str()), "or \"idempotent\": repeated, with a key, until answered");
+    lines.default("timeout", &quoted(&format_duration(limits.timeout)), "of a request and its answer");
+    lines.default("connect_timeout", &quoted(&format_duration(limits.connect_timeout)), "");
+    lines.default(
+        "concurrency",
+        &limits.concurrency.to_string(),
+        "requests at the same time, of this process",
+    );
+    lines.default("rate", "100", "requests a second, of this process; default: no limit");
+    lines.default(
+        "response_bytes",
+        &quoted(&format_size(limits.response_bytes)),
+        "the largest body of an answer",
+    );
+    lines.default("give_up_after", &quoted(&give_up), "when idempotent: never");
+    lines.default(
+        "remember",
+        &quoted(&format_duration(limits.remember)),
+        "so long an id is not called again",
+    );
+    let credentials = "{ header = \"Authorization\", from_env = \"TOKEN\" }";
+    lines.default("credentials", credentials, "or `from_file`; default: none");
+    lines.default("ca_file", "\"ca.pem\"", "default: what the system trusts");
+    lines.default("proxy", "\"http://proxy:3128\"", "default: none");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +299,7 @@ mod tests {
 
     const MANIFEST: &str = "[plugin]\nname = 'p'\nversion = '1'\ninterface = '0.1'\ndescription = 'Does it.'\n\
         [[source]]\nname = 'in'\nkind = 'stream'\n[[source]]\nname = 'more'\nkind = 'table'\noptional = true\n\
-        [[sink]]\nname = 'out'\n[config.wait]\ntype = 'duration'\ndefault = '7d'\n";
+        [[sink]]\nname = 'out'\n[[endpoint]]\nname = 'details'\nmethods = ['GET']\n[config.wait]\ntype = 'duration'\ndefault = '7d'\n";
 
     fn assemble(text: &str) -> Result<crate::config::pipeline::Pipeline, Fault> {
         let raw = raw::parse(Path::new("shop.toml"), text, &|_| Some("host".to_owned()))?;
@@ -267,7 +320,7 @@ mod tests {
         let text = pipeline_file("shop", "builtin:p", &manifest::parse(MANIFEST).unwrap());
         // Every commented key, set to what the comment says. Those that stand for something else are left out.
         let placeholder = |line: &str| {
-            ["instance", "client.", "dead_letter", "sources.more", "rate"]
+            ["instance", "client.", "dead_letter", "sources.more", "rate", "topic", "cred", "ca_", "proxy"]
                 .iter()
                 .any(|k| line[2..].starts_with(k))
         };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::config::document::{self, Place};
-use crate::config::endpoint::CalloutBounds;
 use crate::config::manifest::{Manifest, SinkDecl, SourceDecl, SourceKind};
 use crate::config::pipeline::{BoundSink, BoundSource, Deployment, Pipeline, PluginIdentity, Start};
 use crate::config::raw::{Raw, RawSink, RawSource, RawTransform};
@@ -11,6 +10,7 @@ use crate::config::{schema, units};
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, Digest, SinkIndex, SourceIndex, TopicName};
 
+mod endpoints;
 mod indexes;
 
 /// The interface lines that this host speaks.
@@ -25,8 +25,8 @@ pub type Resolve<'a> = &'a mut dyn FnMut(&RawTransform) -> Result<(Manifest, Dig
 /// Checks a pipeline file against the manifests of its plugins and fills in every default.
 ///
 /// # Errors
-/// What `resolve` answers, `plugin_unsupported`, `interface_unsupported`, `source_unbound`, `sink_unbound`,
-/// `unknown_key`, `invalid_value`, `plugin_config_invalid`, `grant_too_small`.
+/// What `resolve` answers, `interface_unsupported`, `source_unbound`, `sink_unbound`, `endpoint_unbound`, `unknown_key`,
+/// `invalid_value`, `plugin_config_invalid`, `grant_too_small`.
 pub fn assemble(raw: &Raw, resolve: Resolve<'_>) -> Result<Pipeline, Fault> {
     let mut deployments = Vec::with_capacity(raw.transforms.len());
     for transform in &raw.transforms {
@@ -54,11 +54,6 @@ fn check_runnable(transform: &RawTransform, manifest: &Manifest) -> Result<(), F
             Code::InterfaceUnsupported,
             format!("the plugin is built for interface `{theirs}`, this host speaks {ours}"),
         );
-    }
-    let wants = manifest.unsupported();
-    if !wants.is_empty() {
-        let wants = wants.join(", ");
-        return refuse(Code::PluginUnsupported, format!("this version of the host cannot do yet: {wants}"));
     }
     let granted = transform.limits.memory_bytes;
     if let Some(needed) = manifest.needs_memory_bytes.filter(|needed| *needed > granted) {
@@ -103,9 +98,9 @@ fn deploy(
         job_bounds: transform.job_bounds,
         key_placement: transform.key_placement,
         timers: manifest.timers,
-        endpoints: Vec::new(),
-        callout_bounds: CalloutBounds::default(),
-        review: TopicName::new(&format!("{app}.{}.callouts-review", transform.name)),
+        endpoints: endpoints::bind(transform, manifest)?,
+        callout_bounds: transform.callout_bounds,
+        review: endpoints::review(app, transform),
     };
     check_topics(transform, &deployment)?;
     Ok(deployment)
@@ -229,16 +224,29 @@ fn check_topics(transform: &RawTransform, deployment: &Deployment) -> Result<(),
     }
     let written = transform.sinks.iter().map(|sink| (&sink.place, &sink.topic));
     let dead_letters = (&transform.place, &deployment.dead_letters);
-    for (place, topic) in written.clone().chain([dead_letters]) {
+    let review = (!deployment.endpoints.is_empty()).then_some((&transform.place, &deployment.review));
+    for (place, topic) in written.clone().chain([dead_letters]).chain(review) {
         if let Some(source) = read.get(topic) {
             return Err(writes_its_source(place, topic, source));
         }
     }
-    match written.clone().find(|(_, topic)| **topic == deployment.dead_letters) {
-        Some((place, topic)) => {
-            Err(place.invalid(format_args!("is bound to `{topic}`, which is the dead-letter topic too")))
+    let taken = |topic: &TopicName| match topic {
+        _ if *topic == deployment.dead_letters => Some("dead-letter topic"),
+        _ if review.is_some() && *topic == deployment.review => Some("topic of callouts to review"),
+        _ => None,
+    };
+    if let Some((place, topic, other)) =
+        written.clone().find_map(|(place, topic)| Some((place, topic, taken(topic)?)))
+    {
+        return Err(place.invalid(format_args!("is bound to `{topic}`, which is the {other} too")));
+    }
+    match review {
+        Some((place, topic)) if *topic == deployment.dead_letters => {
+            let fault =
+                place.invalid(format_args!("has `{topic}` for dead letters and for callouts to review"));
+            Err(fault.hint("give each of them a topic of its own: they are retried in different ways"))
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
 }
 

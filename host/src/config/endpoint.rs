@@ -3,8 +3,33 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::base_url::BaseUrl;
 use crate::id::EndpointIndex;
 use crate::io::CalloutMode;
+
+/// The headers of a request that only the host sets, or nobody: they decide where a request goes, where it ends, and whether it
+/// is the same as another one. In lower case.
+pub const OWNED_HEADERS: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "idempotency-key",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// Whether only the host sets this header.
+pub fn is_owned_header(name: &str) -> bool {
+    OWNED_HEADERS.iter().any(|owned| owned.eq_ignore_ascii_case(name))
+}
 
 /// An endpoint of a plugin as the operator bound it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -15,8 +40,8 @@ pub struct BoundEndpoint {
     pub name: String,
     /// The HTTP methods that the manifest lists.
     pub methods: Vec<String>,
-    /// What a callout's path is put behind: scheme, host, and a path perhaps, without a slash at its end. Without credentials.
-    pub base_url: String,
+    /// What a callout's path is put behind.
+    pub base_url: BaseUrl,
     /// What is promised about the number of requests. Default at-most-once.
     pub mode: CalloutMode,
     /// How long a request may take, from the moment that it is handed to a connection. Default 10 s.
@@ -38,8 +63,8 @@ pub struct BoundEndpoint {
     pub credentials: Option<Credentials>,
     /// A file of certificates, in PEM, that the server's is trusted by, in place of the usual ones.
     pub ca_file: Option<PathBuf>,
-    /// A proxy for all requests; none is no proxy, whatever the environment says.
-    pub proxy: Option<String>,
+    /// A proxy of HTTP for all requests; none is no proxy, whatever the environment says.
+    pub proxy: Option<BaseUrl>,
 }
 
 /// A header with a secret. The secret itself is read when the client is made, and is in no description.

@@ -150,9 +150,4 @@ impl Manifest {
     pub fn sink(&self, index: SinkIndex) -> Option<&SinkDecl> {
         self.sinks.get(index.0 as usize)
     }
-
-    /// What it declares and this version of the host cannot do yet, for people. Empty when it can be run.
-    pub fn unsupported(&self) -> Vec<String> {
-        self.endpoints.iter().map(|endpoint| format!("the endpoint `{}`", endpoint.name)).collect()
-    }
 }

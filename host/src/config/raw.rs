@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::api_address;
 use crate::config::client;
 use crate::config::document::{self, Entry, Item, Place, Table};
+use crate::config::endpoint::CalloutBounds;
 use crate::config::env::{self, Lookup};
 use crate::config::pipeline::{
     App, BatchBounds, CommitBounds, JobBounds, Kafka, KeyPlacement, Limits, Start, StateBounds,
@@ -13,6 +14,10 @@ use crate::config::pipeline::{
 use crate::config::plugin_ref::PluginRef;
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, InstanceName, TopicName, TransformName};
+
+mod endpoints;
+
+pub use endpoints::{EndpointLimits, RawEndpoint};
 
 /// A pipeline file.
 #[derive(Clone, PartialEq, Debug)]
@@ -56,6 +61,12 @@ pub struct RawTransform {
     pub job_bounds: JobBounds,
     /// `key_placement`, the default filled in.
     pub key_placement: KeyPlacement,
+    /// What is bound to endpoints.
+    pub endpoints: Vec<RawEndpoint>,
+    /// `callouts`, defaults filled in.
+    pub callout_bounds: CalloutBounds,
+    /// `review.topic`, if it is set.
+    pub review: Option<TopicName>,
 }
 
 /// A binding of a source.
@@ -127,7 +138,7 @@ pub fn parse(path: &Path, text: &str, lookup: Lookup<'_>) -> Result<Raw, Fault> 
     if transforms.entries().is_empty() {
         return Err(transforms.place().fault(Code::MissingKey, "has no transform in it").hint(hint));
     }
-    let transform = |entry: &Entry| parse_transform(entry, base);
+    let transform = |entry: &Entry| parse_transform(entry, base, lookup);
     let transforms = transforms.entries().iter().map(transform).collect::<Result<_, _>>()?;
     Ok(Raw { app, kafka, transforms })
 }
@@ -184,6 +195,9 @@ const TRANSFORM_KEYS: &[&str] = &[
     "config",
     "limits",
     "jobs",
+    "endpoints",
+    "callouts",
+    "review",
     "dead_letter",
     "commit_interval",
     "commit_records",
@@ -195,7 +209,7 @@ const TRANSFORM_KEYS: &[&str] = &[
     "key_placement",
 ];
 
-fn parse_transform(entry: &Entry, base: &Path) -> Result<RawTransform, Fault> {
+fn parse_transform(entry: &Entry, base: &Path, lookup: Lookup<'_>) -> Result<RawTransform, Fault> {
     let place = entry.item.place();
     let table = entry.item.table(TRANSFORM_KEYS)?;
     check_name(&entry.item, &entry.key, |c| c.is_ascii_alphanumeric() || "_-".contains(c), NAME_FORM)?;
@@ -217,6 +231,9 @@ fn parse_transform(entry: &Entry, base: &Path) -> Result<RawTransform, Fault> {
         state_bounds: parse_state_bounds(&table)?,
         job_bounds: parse_jobs(&table)?,
         key_placement: parse_key_placement(&table)?,
+        endpoints: bindings(&table, "endpoints", |entry| endpoints::parse_endpoint(entry, base, lookup))?,
+        callout_bounds: endpoints::parse_callouts(&table)?,
+        review: endpoints::parse_review(&table)?,
     })
 }
 

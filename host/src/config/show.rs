@@ -7,6 +7,8 @@ use crate::config::pipeline::{Deployment, Pipeline};
 use crate::config::raw::{GUARANTEE, Raw, RawTransform};
 use crate::config::units::{format_duration, format_size};
 
+mod endpoints;
+
 /// The pipeline as the text of a pipeline file that means the same. Values of client options that may be secret are
 /// left out. `manifests` are those of the transforms' plugins, in their order.
 pub fn show(raw: &Raw, pipeline: &Pipeline, manifests: &[Manifest]) -> String {
@@ -87,6 +89,7 @@ fn section(transform: &RawTransform, deployment: &Deployment, manifest: &Manifes
         line("traps_per_minute", &limits.traps_per_minute.to_string()),
     ]);
     lines.extend(jobs(deployment));
+    lines.extend(endpoints::sections(deployment));
     lines.join("\n") + "\n"
 }
 
@@ -171,15 +174,22 @@ mod tests {
     const MANIFEST: &str = "[plugin]\nname = 'p'\nversion = '1'\ninterface = '0.1'\n\
         [[source]]\nname = 'in'\nkind = 'stream'\n[[source]]\nname = 'all'\nkind = 'broadcast'\n\
         [[sink]]\nname = 'out'\nafter = ['all']\n[[job]]\nname = 'walk'\n\
+        [[endpoint]]\nname = 'details'\nmethods = ['GET']\n\
         [config.wait]\ntype = 'duration'\ndefault = '7d'\n[config.only_if]\ntype = 'object'\noptional = true\n";
 
     const FILE: &str = "[app]\nid = 'shop'\n[kafka]\nbrokers = 'b:1'\nclient.'sasl.password' = 's3cret'\n\
         [transforms.t]\nplugin = 'builtin:p'\nsources.in = 'a'\nsources.all = 'c'\nsinks.out = 'b'\n\
-        config.only_if = { a = [1, 'x'] }\n";
+        config.only_if = { a = [1, 'x'] }\nendpoints.details.base_url = 'https://a.example/v1/'\n";
 
     /// What `FILE` leaves to the defaults of state and jobs, set to something else.
     const BOUNDS: &str = "limits.state_bytes = '2KiB'\ncommit_state_bytes = '3KiB'\njobs.step = 7\njobs.share = 0.25\n\
         jobs.rate = 9\n";
+
+    /// What `FILE` leaves to the defaults of endpoints, set to something else.
+    const ENDPOINT: &str = "endpoints.details.mode = 'idempotent'\nendpoints.details.rate = 5\n\
+        endpoints.details.credentials = { header = 'X-Key', from_env = 'TOKEN' }\n\
+        endpoints.details.ca_file = '/ca.pem'\nendpoints.details.proxy = 'http://proxy:3128'\n\
+        callouts.pending = 7\nreview.topic = 'look'\n";
 
     fn read(text: &str) -> (Raw, Pipeline, Manifest) {
         let manifest = manifest::parse(MANIFEST).unwrap();
@@ -212,6 +222,24 @@ mod tests {
         assert_eq!(read(&text).1.deployments, read(&file).1.deployments, "{text}");
         assert!(text.contains("after = false"), "{text}");
         assert!(text.contains("step = 7\nshare = 0.25\nrate = 9\n"), "{text}");
+    }
+
+    #[test]
+    fn writes_what_an_endpoint_is_bound_to_and_where_its_secret_is() {
+        let text = shown(FILE);
+        let defaults = "[transforms.t.callouts]\npending = 1000\n\n\
+            [transforms.t.review]\ntopic = \"shop.t.callouts-review\"\n\n\
+            [transforms.t.endpoints.details]\nbase_url = \"https://a.example/v1\"\nmode = \"at-most-once\"\n\
+            timeout = \"10s\"\nconnect_timeout = \"3s\"\nconcurrency = 16\n# rate: no limit\n\
+            response_bytes = \"1MiB\"\ngive_up_after = \"1h\"\nremember = \"30d\"\n# credentials: none\n\
+            # ca_file: the certificates of the system\n# proxy: none\n";
+        assert!(text.ends_with(defaults), "{text}");
+
+        let file = format!("{FILE}{ENDPOINT}");
+        let text = shown(&file);
+        assert_eq!(read(&text).1.deployments, read(&file).1.deployments, "{text}");
+        assert!(text.contains("# give_up_after: never\n"), "{text}");
+        assert!(text.contains("credentials = { header = \"X-Key\", from_env = \"TOKEN\" }"), "{text}");
     }
 
     #[test]

@@ -261,3 +261,38 @@ fn makes_a_topic_that_one_transform_writes_and_another_keeps_as_a_table_once_and
     };
     assert_eq!((of("d"), of("e"), of("f")), (vec!["compact"], vec!["delete"], vec!["delete"]));
 }
+
+/// The pipeline, with an endpoint.
+fn calling() -> Pipeline {
+    let endpoint = "[[endpoint]]\nname = 'details'\nmethods = ['GET']\n";
+    let text = format!("{FILE}endpoints.details.base_url = 'https://a.example'\n");
+    let raw = raw::parse(Path::new("shop.toml"), &text, &|_| None).unwrap();
+    let manifest = format!("{MANIFEST}{endpoint}");
+    assembly::assemble(&raw, &mut |_| Ok((manifest::parse(&manifest)?, Digest([0; 32])))).unwrap()
+}
+
+#[test]
+fn makes_a_topic_for_callouts_to_review_where_there_are_endpoints() {
+    let review = TopicName::new("shop.j.callouts-review");
+    let plan =
+        internal_plans(&calling(), &Facts::new()).into_iter().find(|plan| plan.name == review).unwrap();
+
+    assert_eq!((plan.partitions, plan.settings["cleanup.policy"].as_str()), (-1, "delete"));
+    assert_eq!(plan.settings.len(), 1, "it is kept as long as the cluster keeps records");
+    assert!(!names(&pipeline()).contains(&review));
+}
+
+#[test]
+fn refuses_callouts_to_review_that_replace_each_other() {
+    let reports = |policy| -> Vec<_> {
+        let facts = but(("shop.j.callouts-review", 1, policy));
+        misfits(&calling(), &facts).iter().map(Fault::report).collect()
+    };
+
+    assert!(
+        reports("compact")[0].starts_with(
+            "error: topic `shop.j.callouts-review` does not fit its use (j: callouts to review)"
+        )
+    );
+    assert_eq!(reports("delete"), [""; 0]);
+}

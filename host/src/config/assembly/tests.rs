@@ -218,17 +218,62 @@ fn reports_another_interface_line() {
     );
 }
 
-#[test]
-fn reports_what_this_host_cannot_do_yet() {
+/// The manifest with two endpoints, and the file with one of them bound, and one more line.
+fn calling(line: &str) -> Result<Pipeline, Fault> {
     let endpoint = |name: &str| format!("[[endpoint]]\nname = \"{name}\"\nmethods = [\"GET\"]\n");
     let manifest = format!("{MANIFEST}{}{}", endpoint("details"), endpoint("prices"));
+    build(&manifest, &with(&format!("endpoints.prices.base_url = 'https://b.example'\n{line}")))
+}
 
+#[test]
+fn binds_endpoints_by_position() {
+    let deployment =
+        calling("endpoints.details.base_url = 'https://a.example/v1'").unwrap().deployments.remove(0);
+
+    let endpoints: Vec<_> =
+        deployment.endpoints.iter().map(|e| (e.index.0, e.name.as_str(), e.base_url.to_string())).collect();
     assert_eq!(
-        report(&manifest, FILE),
-        "error: transform `join` cannot use `builtin:joiner` (shop.toml:5)\n  \
-         caused by: this version of the host cannot do yet: the endpoint `details`, the endpoint `prices`\n\
-         hint: use a newer host, or a plugin without it\ncode: plugin_unsupported"
+        endpoints,
+        [(0, "details", "https://a.example/v1".to_owned()), (1, "prices", "https://b.example".to_owned())]
     );
+    assert_eq!(deployment.endpoints[0].methods, ["GET"]);
+    assert_eq!(deployment.review.as_str(), "shop.join.callouts-review");
+    assert_eq!(deployment.callout_bounds.pending, 1_000);
+    assert!(deployment.keeps_state());
+}
+
+#[test]
+fn reports_an_endpoint_that_is_not_bound_and_one_that_is_unknown() {
+    assert_eq!(
+        calling("").unwrap_err().report(),
+        "error: transform `join` does not bind its endpoint `details` (shop.toml:5)\n\
+         hint: add `endpoints.details.base_url = \"URL\"` to `[transforms.join]`\ncode: endpoint_unbound"
+    );
+    assert_eq!(
+        calling("endpoints.detials.base_url = 'https://a.example'").unwrap_err().report(),
+        "error: unknown key `transforms.join.endpoints.detials` (shop.toml:11)\n\
+         hint: did you mean `details`?\ncode: unknown_key"
+    );
+}
+
+#[test]
+fn keeps_callouts_to_review_apart_from_other_records() {
+    let details = "endpoints.details.base_url = 'https://a.example'";
+    for (topic, part) in [
+        ("items", "would write to `items`, which the source `items` reads"),
+        ("enriched", "is bound to `enriched`, which is the topic of callouts to review too"),
+        (
+            "shop.join.dead-letters",
+            "has `shop.join.dead-letters` for dead letters and for callouts to review",
+        ),
+    ] {
+        let fault = calling(&format!("{details}\nreview.topic = '{topic}'")).unwrap_err();
+        assert_eq!(fault.code(), Code::InvalidValue);
+        assert!(fault.message().contains(part), "{}", fault.message());
+    }
+    let deployment = calling(&format!("{details}\nreview.topic = 'look'\ncallouts.pending = 5")).unwrap();
+    let deployment = &deployment.deployments[0];
+    assert_eq!((deployment.review.as_str(), deployment.callout_bounds.pending), ("look", 5));
 }
 
 #[test]
