@@ -14,13 +14,18 @@
 //! | I3 the last output of a key is the join of the last item with the last classes | [`convergence()`] |
 //! | I4 no class of an item goes back to a state that it had before | [`versions_never_go_back`] |
 //! | I5 nobody but the test has written to the items | [`source_untouched`] |
+//! | I6 one notification for each activation, none from updates of product information | [`one_notification_for_each`] |
+//! | I7 what the server wrote down keeps to the mode of the endpoint | [`requests_keep_to`] |
+//! | I7 each notification ends in one topic, never in two, never in none | [`one_outcome_for_each`] |
 //! | I8 outputs and offsets share one fate; nothing that was aborted is visible | [`atomicity()`] |
 //! | I9 no hanging transaction | [`nothing_hangs`] |
 //! | I10 a local store is the committed changelog up to its checkpoint, with the rows and terms of its table | [`local_stores()`] |
 //! | I12 each record that was consumed is an output or a dead letter, never both, never neither | [`conservation()`] |
 //! | I16 the faults were really hit | [`faults_hit`] |
 
+mod activation;
 mod atomicity;
+mod callouts;
 mod changes;
 mod conservation;
 mod convergence;
@@ -36,7 +41,9 @@ mod stable;
 #[cfg(test)]
 mod testing;
 
+pub use activation::{ACTIVATION, EXTERNAL, id_of, one_notification_for_each};
 pub use atomicity::atomicity;
+pub use callouts::{Promise, one_outcome_for_each, requests_keep_to};
 pub use changes::{
     commands_name_their_cause, once_for_each_change, once_for_each_command, source_untouched,
     versions_never_go_back,
