@@ -9,7 +9,7 @@ fn bundles_the_plugins_and_neither_the_sdk_nor_the_fixtures() {
     let crates = gristmill_build::bundled(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
 
     let names: Vec<_> = crates.iter().map(|path| path.file_name().unwrap().to_string_lossy()).collect();
-    for plugin in ["class-fanout", "delivery-time"] {
+    for plugin in ["activation", "class-fanout", "delivery-time", "product-intake", "rest-lookup"] {
         assert!(names.contains(&plugin.into()), "{names:?}");
     }
     assert!(
