@@ -6,6 +6,7 @@
 
 mod api;
 mod bar;
+mod callout;
 mod help;
 mod plugin;
 mod registry;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use api::{ApiFailed, ApiStarted};
 pub use bar::bar;
+pub use callout::{AttemptFailed, CalloutLanded, CalloutSent, CircuitClosed, CircuitOpened};
 pub use help::help;
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};
 pub use registry::{Metric, Registry, Sample, registry};

@@ -31,7 +31,7 @@ pub fn options(kafka: &Kafka) -> Result<(), Fault> {
 pub fn offline(prepared: &Prepared) -> Result<(), Fault> {
     options(&prepared.pipeline.kafka)?;
     for (deployment, plugin) in prepared.pipeline.deployments.iter().zip(&prepared.plugins) {
-        callout::check(&deployment.endpoints, &env::process)?;
+        callout::check(&deployment.name, &deployment.endpoints, &env::process)?;
         plugin.component.deploy(Spec::from(deployment))?;
     }
     Ok(())

@@ -10,11 +10,13 @@ use std::time::Duration;
 use crate::app::cluster;
 use crate::app::shutdown::Departure;
 use crate::app::topics::Facts;
+use crate::callout::HttpCallouts;
 use crate::clock::Clock;
+use crate::config::env;
 use crate::config::pipeline::{Deployment, Kafka};
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, SourceIndex, TopicName, TransformName};
-use crate::io::NoCallouts;
+use crate::io::{Callouts, NoCallouts};
 use crate::kafka::broadcast::{BroadcastReader, VIEW_BYTES_MAX};
 use crate::kafka::client::TRANSACTION_TIMEOUT;
 use crate::kafka::restorer::KafkaRestorer;
@@ -62,20 +64,25 @@ pub(super) struct Crew {
     stop: Arc<AtomicBool>,
     readers: BTreeMap<SourceIndex, BroadcastReader>,
     workers: Vec<Running>,
+    /// What makes its callouts; none for a plugin without endpoints.
+    callouts: Option<Arc<HttpCallouts>>,
 }
 
 impl Crew {
     /// Starts the broadcast readers and the workers of a plugin.
     ///
     /// # Errors
-    /// What the readers answer. What a worker answers comes later, through [`Crew::failed`].
+    /// `secret_missing`, `certificates_unusable`, and what the readers answer. What a worker answers comes later, through
+    /// [`Crew::failed`].
     pub(super) fn start(contract: &Contract<'_>, transform: WasmTransform) -> Result<Self, Fault> {
         let deployment = contract.deployment;
+        let clock = Clock::system();
         let mut crew = Self {
             transform: deployment.name.clone(),
             stop: Arc::default(),
             readers: readers(contract)?,
             workers: Vec::with_capacity(deployment.workers),
+            callouts: callouts(deployment, &clock)?,
         };
         let post = Post {
             kafka: contract.kafka.clone(),
@@ -91,6 +98,11 @@ impl Crew {
                 format: STATE_FORMAT,
             },
             departure: contract.departure,
+            callouts: match &crew.callouts {
+                Some(callouts) => Arc::clone(callouts) as Arc<dyn Callouts>,
+                None => Arc::new(NoCallouts),
+            },
+            clock,
         };
         for number in 0..deployment.workers {
             let id = deployment.worker_id(contract.instance, number);
@@ -120,12 +132,14 @@ impl Crew {
         Some(fault.unwrap_or_else(|| Fault::new(Code::Internal, "a worker ended without being asked to")))
     }
 
-    /// Waits for all workers to end.
+    /// Waits for all workers to end, and then for what makes their callouts.
     ///
     /// # Errors
     /// The first fault of a worker.
     pub(super) fn join(self) -> Result<(), Fault> {
-        self.workers.into_iter().map(join).fold(Ok(()), Result::and)
+        let ended = self.workers.into_iter().map(join).fold(Ok(()), Result::and);
+        self.callouts.iter().for_each(|callouts| callouts.shutdown());
+        ended
     }
 }
 
@@ -141,6 +155,15 @@ fn readers(contract: &Contract<'_>) -> Result<BTreeMap<SourceIndex, BroadcastRea
         .broadcast_sources()
         .map(|source| start(&source.topic).map(|reader| (source.index, reader)))
         .collect()
+}
+
+/// What makes the callouts of a transform, with the clock of its workers.
+fn callouts(deployment: &Deployment, clock: &Clock) -> Result<Option<Arc<HttpCallouts>>, Fault> {
+    if deployment.endpoints.is_empty() {
+        return Ok(None);
+    }
+    let callouts = HttpCallouts::new(&deployment.name, &deployment.endpoints, clock, &env::process)?;
+    Ok(Some(Arc::new(callouts)))
 }
 
 fn spec(contract: &Contract<'_>) -> Spec {
@@ -166,6 +189,8 @@ struct Post {
     state_path: PathBuf,
     identity: Identity,
     departure: Departure,
+    callouts: Arc<dyn Callouts>,
+    clock: Clock,
 }
 
 impl Post {
@@ -200,9 +225,9 @@ impl Post {
             transform: Box::new(self.transform),
             views: self.views,
             stores: Box::new(FjallStores::new(&self.state_path, self.identity, STORE_CACHE_BYTES)),
-            callouts: Arc::new(NoCallouts),
+            callouts: self.callouts,
             restorer: Box::new(KafkaRestorer::new(&self.kafka, &self.deployment.group())),
-            clock: Clock::system(),
+            clock: self.clock,
         };
         let settings = Settings {
             commit: self.deployment.commit,

@@ -1,7 +1,5 @@
 //! The secret of an endpoint: read once, put into requests, and shown nowhere.
 
-#![allow(dead_code, reason = "the client that puts it into requests comes next")]
-
 use std::fmt;
 
 use hyper::header::{HeaderName, HeaderValue};

@@ -17,6 +17,20 @@ const HELP: &[(&str, &str)] = &[
         "gristmill_callout_answers_ignored_total",
         "Answers that came for callouts that had ended in another way.",
     ),
+    (
+        "gristmill_callout_answers_total",
+        "Calls of an endpoint that came to an end: a class of statuses, or why there is none.",
+    ),
+    (
+        "gristmill_callout_circuit_open",
+        "Whether an endpoint cannot be reached, so that its callouts wait: 1 or 0.",
+    ),
+    ("gristmill_callout_retries_total", "Attempts at a call after one that was not answered."),
+    (
+        "gristmill_callout_seconds",
+        "How long calls took that were answered, pauses between attempts included.",
+    ),
+    ("gristmill_callouts_sent_total", "Requests of which a byte was handed to a connection."),
     ("gristmill_callouts_ended_total", "Callouts that have ended, by their outcome."),
     ("gristmill_callouts_ignored_total", "Callouts that a plugin wanted under an id that is known."),
     ("gristmill_client_warnings_total", "Troubles that a Kafka client got over by itself."),

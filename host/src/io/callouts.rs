@@ -61,7 +61,7 @@ pub struct Intent {
 /// A request to be made. Its intent is committed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// The id of its intent; the value of `Idempotency-Key` in the mode `idempotent`.
+    /// The id of its intent; the value of `Idempotency-Key`, whatever the mode.
     pub id: String,
     /// Where it goes.
     pub endpoint: EndpointIndex,
@@ -73,7 +73,8 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Option<Vec<u8>>,
-    /// How many requests for this id were made before, by whoever.
+    /// How many requests for this id were made before, by whoever: those of which a byte was handed to a connection. In the
+    /// mode at-most-once there were none.
     pub attempts: u32,
     /// When the intent was made: giving up counts from here.
     pub intended: Timestamp,
@@ -99,7 +100,7 @@ pub enum Ended {
     /// It is not known whether it was executed, or the answer is lost.
     InDoubt(Reason),
     /// Nothing of it was handed to a connection, and nothing will be: it may be sent again once that is committed. It was
-    /// withdrawn, or it came too late after its commit.
+    /// withdrawn, or it came too late after its commit. In the mode idempotent it may have had attempts before; they count.
     NotSent,
 }
 
@@ -121,7 +122,8 @@ pub struct Answer {
     pub id: String,
     /// What became of it.
     pub ended: Ended,
-    /// How many requests were made for the id, those before this call included.
+    /// How many requests were made for the id, those before this call included: a request counts once a byte of it was handed
+    /// to a connection.
     pub attempts: u32,
 }
 
@@ -173,7 +175,7 @@ impl fmt::Debug for Permit {
 
 /// Makes the calls of a transform's tasks in this process. All its workers share it: a task that moves from one of them to
 /// another finds its answers there.
-pub trait Callouts {
+pub trait Callouts: Send + Sync {
     /// A place for one call; none while the endpoint's concurrency or rate is used up or its circuit is open. Never waits.
     fn permit(&self, endpoint: EndpointIndex) -> Option<Permit>;
 

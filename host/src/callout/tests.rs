@@ -1,0 +1,10 @@
+//! The client against real servers on loopback: good days and bad ones.
+
+mod bad_days;
+mod desk;
+mod gates;
+mod idempotence;
+mod secrets;
+mod server;
+mod tasks;
+mod tls;
