@@ -1,9 +1,11 @@
 //! The bundled plugins, as real components, in the test driver: no broker, no thread, no waiting.
 
+mod activation;
 mod broadcasts;
 mod commands;
 mod crashes;
 mod delivery_time;
 mod hosts;
 mod orders;
+mod products;
 mod shop;
