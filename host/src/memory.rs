@@ -9,6 +9,7 @@
 
 mod bad_days;
 mod broadcast;
+mod callouts;
 mod clients;
 mod coordinator;
 mod group;
@@ -25,6 +26,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 pub use broadcast::MemoryBroadcast;
+pub use callouts::{Effect, MemoryCallouts, MemoryServer, Reaction, Request};
 pub use clients::{Clients, Member};
 pub use group::MemoryMembership;
 pub use log::{Content, Fate, Stored};

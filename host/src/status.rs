@@ -16,6 +16,6 @@ pub(crate) mod testing;
 pub use board::{Board, Seen, Slot, Standing, TransformBoard};
 pub use question::{Answer, Ask, PATIENCE, Question, ROWS_MAX, Refusal, Row, answer};
 pub use snapshot::{
-    FaultStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, StoreStatus, TaskState, TaskStatus,
-    WorkerStatus,
+    CalloutCounts, FaultStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, StoreStatus, TaskState,
+    TaskStatus, WorkerStatus,
 };

@@ -324,7 +324,9 @@ impl Task {
 
     /// When it wants another turn, if it is waiting for a time.
     pub fn wakes_at(&self) -> Option<Duration> {
-        let job = self.jobs.wakes_at();
+        // A job that has to wait for callouts wakes with their answers.
+        let may_step = !self.is_draining() && !self.is_full_of_callouts();
+        let job = self.jobs.wakes_at().filter(|_| may_step);
         self.wait_until.into_iter().chain(job).min().filter(|_| self.is_open())
     }
 

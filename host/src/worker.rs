@@ -259,7 +259,7 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
         let restored = self.restore()?;
         self.answer_tasks()?;
         let turned = self.work()?.or(restored);
-        if self.is_ready() && self.is_due() {
+        if self.is_ready() && self.is_due(turned) {
             self.commit()?;
         }
         self.direct_flow()?;

@@ -179,6 +179,7 @@ fn busy() -> TaskStatus {
             JobStatus { name: "class:small".to_owned(), total: None, state: failed, ..job },
         ],
         stores: vec![StoreStatus { name: "items".to_owned(), rows: Some(7), bytes: None }],
+        callouts: crate::status::CalloutCounts::default(),
         ..task("t", 0)
     }
 }

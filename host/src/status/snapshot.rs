@@ -51,6 +51,17 @@ pub struct TaskStatus {
     pub jobs: Vec<JobStatus>,
     /// Its local stores.
     pub stores: Vec<StoreStatus>,
+    /// Its callouts that have not ended.
+    pub callouts: CalloutCounts,
+}
+
+/// Callouts that have not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CalloutCounts {
+    /// Those that wait for a place.
+    pub waiting: usize,
+    /// Those that may be with a server.
+    pub under_way: usize,
 }
 
 /// How far a task is in a partition.

@@ -49,5 +49,6 @@ pub(crate) fn task(transform: &str, partition: i32) -> TaskStatus {
         restores: vec![],
         jobs: vec![],
         stores: vec![],
+        callouts: crate::status::CalloutCounts::default(),
     }
 }

@@ -24,6 +24,7 @@ use crate::id::Timestamp;
 use crate::io::{Answer, Call, CalloutMode, Ended, Intent, Permit, Reason, Response};
 use crate::record::Chunk;
 use crate::sabotage::{self, Rule};
+use crate::status::CalloutCounts;
 use crate::task::effects::Effects;
 use crate::task::run::{Goal, Run};
 use crate::task::spec::{ANSWERS, CalloutSpec};
@@ -218,11 +219,11 @@ impl Task {
         self.callouts.depart(&spec.callouts);
     }
 
-    /// How many callouts wait, and how many are under way.
-    pub fn callout_counts(&self) -> (usize, usize) {
+    /// Its callouts that have not ended.
+    pub fn callout_counts(&self) -> CalloutCounts {
         let waits = |entry: &&Entry| matches!(entry.place, Where::Queued);
         let waiting = self.callouts.open.values().filter(waits).count();
-        (waiting, self.callouts.open.len() - waiting)
+        CalloutCounts { waiting, under_way: self.callouts.open.len().saturating_sub(waiting) }
     }
 }
 

@@ -48,7 +48,7 @@ impl Task {
             Err(fault) if fault.code().is_of_a_store() => return Turn::Damaged(fault),
             Err(fault) => return self.stop_for(fault),
         }
-        if self.runs.is_empty() && (self.is_draining() || self.is_full_of_callouts()) {
+        if self.runs.is_empty() && (self.is_draining() || self.is_full_of_callouts() && !self.is_behind()) {
             return Turn::Idle;
         }
         match self.job_turn(around) {
@@ -66,7 +66,7 @@ impl Task {
 
     /// Answers to callouts and timers, when it is their turn: one that records had before, if some wait.
     fn own_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
-        if !self.runs.is_empty() || self.broadcast.is_behind() || self.is_catching_up() {
+        if !self.runs.is_empty() || self.is_behind() {
             return Ok(None);
         }
         let records_wait = self.buffer.len() > 0 && !self.is_draining() && !self.is_full_of_callouts();
@@ -83,11 +83,7 @@ impl Task {
 
     /// A step of a job, when it is a job's turn.
     fn job_turn(&mut self, around: &Surroundings<'_>) -> Result<Option<Turn>, Fault> {
-        let must_wait = !self.runs.is_empty()
-            || self.broadcast.is_behind()
-            || self.is_catching_up()
-            || self.rebuild.is_some();
-        if must_wait {
+        if !self.runs.is_empty() || self.is_behind() || self.rebuild.is_some() {
             return Ok(None);
         }
         let records_wait = self.buffer.len() > 0;
@@ -125,8 +121,10 @@ impl Task {
         self.runs.pop_front().ok_or(Nothing::Empty)
     }
 
-    fn is_catching_up(&self) -> bool {
-        self.catching_up().is_some()
+    /// Whether something has to be applied before anything else may run: changes that were there before the start, what a
+    /// restored table lacks. It waits for nothing, not for callouts either.
+    fn is_behind(&self) -> bool {
+        self.broadcast.is_behind() || self.catching_up().is_some()
     }
 
     /// The table that has to be handled before anything else.

@@ -20,7 +20,7 @@ use crate::io::{CauseId, Committed, Outgoing, Sink, Source, TransactionError};
 use crate::sabotage::{self, Rule};
 use crate::task::Task;
 use crate::worker::recovery::Step;
-use crate::worker::{IDLE_COMMIT, Worker};
+use crate::worker::{IDLE_COMMIT, Turned, Worker};
 
 /// Why a commit did not happen.
 enum Failure {
@@ -149,10 +149,12 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     }
 
     /// Whether it is time to commit, seen from the end of a turn.
-    pub(super) fn is_due(&mut self) -> bool {
+    pub(super) fn is_due(&mut self, turned: Turned) -> bool {
         let now = self.ports.clock.elapsed();
         if self.transaction.since.is_some() {
-            let is_eager = self.bounds.eager_at().is_some_and(|at| now >= at) && self.waiting() == 0;
+            // Records may wait for something else, an answer say: then there is nothing to do all the same.
+            let is_done = self.waiting() == 0 || turned == Turned::Idle;
+            let is_eager = self.bounds.eager_at().is_some_and(|at| now >= at) && is_done;
             return is_eager || self.is_full();
         }
         if self.dirty_tasks().next().is_none() {

@@ -5,11 +5,13 @@
 //!
 //! What is checked, on the topics alone: committed outputs and dead letters are exactly those of the source records below
 //! the committed positions (I1, I8, I12), at any time and not only at the end; outputs of a key come in source order (I2)
-//! and its classes never go back; the last join is right (I3); nothing hangs (I9); the lag falls to zero once the faults
+//! and its classes never go back; the last join is right (I3); timers fire once, callouts end once, and the server saw none of
+//! them twice (I7); nothing hangs (I9); the lag falls to zero once the faults
 //! stop (I11); and the faults did happen (I16).
 
 mod check;
 mod crashes;
+mod outside;
 mod plugin;
 mod random;
 mod sabotaged;

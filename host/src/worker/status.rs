@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::id::TaskId;
 use crate::io::{Sink, Source};
 use crate::status::{
-    self, Answer, Ask, Question, Refusal, RestoreStatus, StoreStatus, TaskState, TaskStatus, WorkerStatus,
+    self, Answer, Ask, CalloutCounts, Question, Refusal, RestoreStatus, StoreStatus, TaskState, TaskStatus,
+    WorkerStatus,
 };
 use crate::task::Task;
 use crate::task::restore::Restoration;
@@ -72,6 +73,7 @@ fn status(task: &Task, elapsed: Duration) -> TaskStatus {
         restores: Vec::new(),
         jobs: task.jobs(elapsed),
         stores: store.into_iter().collect(),
+        callouts: task.callout_counts(),
     }
 }
 
@@ -90,5 +92,6 @@ fn restoring(id: TaskId, restoration: &Restoration, task: Option<&Task>) -> Task
         restores: restores.collect(),
         jobs: Vec::new(),
         stores: Vec::new(),
+        callouts: CalloutCounts::default(),
     }
 }

@@ -51,7 +51,8 @@ impl World {
             traces.entry(number.ok_or("an output without a number")?).or_default().0 += 1;
         }
         for (headers, value) in self.dead_letters() {
-            if headers.get("gristmill-source-topic").map(String::as_str) != Some("classes") {
+            let of = headers.get("gristmill-source-topic").map(String::as_str);
+            if of.is_some_and(|topic| topic != "classes") {
                 let number = value.split('|').nth(2).and_then(|number| number.parse().ok());
                 let code = headers.get("gristmill-error-code").cloned().unwrap_or_default();
                 traces.entry(number.ok_or("a dead letter that was changed")?).or_default().1.push(code);
@@ -231,7 +232,7 @@ impl World {
 
     /// Nothing is left open, and the commit path kept to the order of calls.
     pub(super) fn check_rest(&self) -> Result<(), String> {
-        for topic in ["enriched", "dead"] {
+        for topic in ["enriched", "dead", "notes", "review"] {
             for place in self.cluster.partitions(&topic.into()) {
                 let (stable_end, end) = self.cluster.ends(&place);
                 if stable_end != end {
@@ -246,7 +247,7 @@ impl World {
     }
 
     /// Keys and values that a reader of committed records sees.
-    fn visible(&self, topic: &str) -> Vec<(String, String)> {
+    pub(super) fn visible(&self, topic: &str) -> Vec<(String, String)> {
         let text = |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap_or_default()).unwrap();
         let records = self.stored(topic).into_iter().filter_map(|stored| match stored.content {
             Content::Record { key, value, .. } => Some((text(&key), text(&value))),
@@ -263,6 +264,20 @@ impl World {
                 let headers =
                     headers.into_iter().map(|(name, value)| (text(name), text(value.unwrap_or_default())));
                 Some((headers.collect(), text(value.unwrap_or_default())))
+            }
+            Content::Marker => None,
+        });
+        letters.collect()
+    }
+
+    /// Keys and headers of dead letters or review records.
+    pub(super) fn letters(&self, topic: &str) -> Vec<(String, BTreeMap<String, String>)> {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let letters = self.stored(topic).into_iter().filter_map(|stored| match stored.content {
+            Content::Record { key, headers, .. } => {
+                let headers =
+                    headers.into_iter().map(|(name, value)| (text(name), text(value.unwrap_or_default())));
+                Some((text(key.unwrap_or_default()), headers.collect()))
             }
             Content::Marker => None,
         });

@@ -3,6 +3,9 @@
 //! An item's value is `kind|class|number`; a class's value is a number, or `bad`. An output's is `number|class|joined|count`:
 //! the value of the class, and how many records of the key there were, which it counts in a store; or `walk` when it comes of
 //! a job, which follows the change of a class over an index; or `again` when an operator has ordered it.
+//!
+//! Timers and answers to callouts come out in a topic of their own: `number|timer` and `id|answer`. Some of them trap, and some
+//! answers are rejected.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,10 +13,10 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::fault::{Code, Fault};
-use crate::id::{SinkIndex, SourceIndex, TaskId};
+use crate::id::{Offset, SinkIndex, SourceIndex, TaskId, Timestamp};
 use crate::io::{
-    Answered, Batch, CallError, Instance, Limit, Outcome, OutputSlot, Rejection, State, Step, StepOutcome,
-    Stepped, Terms, Transform,
+    Answered, Batch, CallError, Ended, Instance, Intent, Limit, Outcome, OutputSlot, Rejection, Responses,
+    State, Step, StepOutcome, Stepped, Terms, Timer, TimerClock, TimersDue, Transform,
 };
 use crate::record::{Chunk, Range, RecordRef, Span};
 
@@ -48,10 +51,14 @@ pub(super) enum Kind {
     Causeless,
     /// An output without a cause that the broker refuses.
     CauselessRefused,
+    /// A callout, and no output yet.
+    Call,
+    /// A timer, and no output yet.
+    Remind,
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Plain,
         Self::Double,
         Self::Skip,
@@ -63,6 +70,8 @@ impl Kind {
         Self::Refused,
         Self::Causeless,
         Self::CauselessRefused,
+        Self::Call,
+        Self::Remind,
     ];
 
     pub(super) fn letter(self) -> char {
@@ -73,12 +82,17 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| letter == kind.letter().to_string()).unwrap()
     }
 
+    /// Whether its row comes out when an operator has ordered it.
+    fn is_sent_again(self) -> bool {
+        matches!(self, Self::Plain | Self::Double | Self::Causeless | Self::Call | Self::Remind)
+    }
+
     /// What must come of such a record: so many outputs, or a dead letter with this code.
     pub(super) fn expected(self) -> Result<usize, &'static str> {
         match self {
             Self::Plain | Self::Causeless => Ok(1),
             Self::Double => Ok(2),
-            Self::Skip => Ok(0),
+            Self::Skip | Self::Call | Self::Remind => Ok(0),
             Self::Reject => Err("bad-record"),
             Self::Trap => Err("trap"),
             Self::Slow => Err("timeout"),
@@ -87,6 +101,9 @@ impl Kind {
         }
     }
 }
+
+/// The endpoint that records of the kind `Call` call.
+pub(super) const ENDPOINT: &str = "rest";
 
 /// Bytes that the broker's topic takes, and that the host believes it takes.
 pub(super) const BROKER_BYTES: usize = 400;
@@ -130,6 +147,20 @@ impl Instance for Running {
         Stepped { answer, state }
     }
 
+    fn timers(&mut self, call: TimersDue<'_>, state: Box<dyn State>) -> Answered {
+        assert!(!self.has_failed, "an instance was called again after its call was dropped");
+        let answer = remind(&call);
+        self.has_failed = answer.is_err();
+        Answered { answer, state }
+    }
+
+    fn responses(&mut self, call: Responses<'_>, state: Box<dyn State>) -> Answered {
+        assert!(!self.has_failed, "an instance was called again after its call was dropped");
+        let answer = answered(&call);
+        self.has_failed = answer.as_ref().map_or(true, |outcome| !outcome.rejected.is_empty());
+        Answered { answer, state }
+    }
+
     fn process(&mut self, batch: Batch<'_>, mut state: Box<dyn State>) -> Answered {
         assert!(!self.has_failed, "an instance was called again after its call was dropped");
         let answer = if self.plugin.retries.get() > 0 {
@@ -147,6 +178,57 @@ impl Instance for Running {
     }
 }
 
+/// The sink of what timers and answers come to.
+const NOTES: SinkIndex = SinkIndex(1);
+
+/// Timers and answers that trap.
+fn is_harmful(number: u64) -> bool {
+    number.is_multiple_of(11)
+}
+
+fn trap() -> CallError {
+    CallError::Trap { message: "boom".into(), location: None }
+}
+
+fn remind(call: &TimersDue<'_>) -> Result<Outcome, CallError> {
+    let mut outcome = Outcome::default();
+    for (index, timer) in (0u32..).zip(call.due) {
+        assert!(timer.due <= call.now, "a timer fired before it was due");
+        let number: u64 = text(Some(&timer.name)).parse().unwrap();
+        if is_harmful(number) {
+            return Err(trap());
+        }
+        note(&mut outcome, index, (&timer.payload, &format!("{number}|timer")));
+    }
+    Ok(outcome)
+}
+
+fn answered(call: &Responses<'_>) -> Result<Outcome, CallError> {
+    let mut outcome = Outcome::default();
+    for (index, response) in (0u32..).zip(call.responses) {
+        let Ended::Answered { status, .. } = response.ended else { continue };
+        let number: u64 = response.id.split('~').next().unwrap().parse().unwrap();
+        if is_harmful(number) {
+            return Err(trap());
+        }
+        match status {
+            200 => {
+                let key = response.key.clone().unwrap();
+                note(&mut outcome, index, (&key, &format!("{}|answer", response.id)));
+            }
+            _ => reject(&mut outcome, index, "bad-answer"),
+        }
+    }
+    Ok(outcome)
+}
+
+/// An output that comes of a timer or an answer.
+fn note(outcome: &mut Outcome, index: u32, (key, value): (&[u8], &str)) {
+    let mut rows = Chunk::new();
+    rows.push(Some(key), None, [], (Timestamp(0), Offset(0)));
+    output(outcome, (NOTES, Some(index)), &rows.first().unwrap(), value);
+}
+
 impl Running {
     fn answer(&self, batch: &Batch<'_>, state: &mut dyn State) -> Result<Outcome, CallError> {
         let mut outcome = Outcome::default();
@@ -156,7 +238,7 @@ impl Running {
             } else if batch.source == ITEMS && record.offset() < state.position("items").unwrap() {
                 again(&mut outcome, index, &record, state);
             } else {
-                item(&mut outcome, index, &record, state)?;
+                item(&mut outcome, (index, batch.now), &record, state)?;
             }
         }
         Ok(outcome)
@@ -223,7 +305,7 @@ fn count(state: &mut dyn State, key: &[u8]) -> u64 {
 
 fn item(
     outcome: &mut Outcome,
-    index: u32,
+    (index, now): (u32, Timestamp),
     record: &RecordRef<'_>,
     state: &mut dyn State,
 ) -> Result<(), CallError> {
@@ -250,6 +332,23 @@ fn item(
         Kind::Refused => output(outcome, (out, cause), record, &value(BROKER_BYTES)),
         Kind::Causeless => output(outcome, (out, None), record, &value(0)),
         Kind::CauselessRefused => output(outcome, (out, None), record, &value(BROKER_BYTES)),
+        Kind::Call => outcome.callouts.push(Intent {
+            id: number.to_owned(),
+            endpoint: ENDPOINT.to_owned(),
+            method: "GET".to_owned(),
+            path: format!("/{number}"),
+            key: record.key().map(<[u8]>::to_vec),
+            context: record.value().unwrap().to_vec(),
+            cause,
+            ..Intent::default()
+        }),
+        Kind::Remind => {
+            let wait = i64::try_from(number.parse::<u64>().unwrap() % 8).unwrap() * 1_000;
+            let (clock, name, due) =
+                (TimerClock::WallClock, number.as_bytes().to_vec(), Timestamp(now.0 + wait));
+            let payload = record.key().unwrap().to_vec();
+            state.set_timer(&Timer { clock, name, due, payload }).unwrap();
+        }
     }
     Ok(())
 }
@@ -273,7 +372,7 @@ fn output(
 /// An item that an operator wants to have sent again.
 fn again(outcome: &mut Outcome, index: u32, record: &RecordRef<'_>, state: &dyn State) {
     let parts: Vec<_> = text(record.value()).split('|').collect();
-    if matches!(Kind::of(parts[0]), Kind::Plain | Kind::Double | Kind::Causeless) {
+    if Kind::of(parts[0]).is_sent_again() {
         let value = format!("{}|{}|{}|again", parts[2], parts[1], joined(state, parts[1]));
         output(outcome, (SinkIndex(0), Some(index)), record, &value);
     }

@@ -43,6 +43,10 @@ noticed! {
     notices_state_that_is_not_logged: LogState,
     notices_a_changelog_that_is_not_read_to_its_end: ReadTheTail,
     notices_an_index_that_is_updated_without_its_row: RowWithEntries,
+    notices_a_timer_that_is_gone_before_the_commit: TimerWithCommit,
+    notices_a_call_before_the_commit_of_its_intent: CallAfterCommit,
+    notices_an_answer_that_is_committed_without_its_end: EndWithAnswer,
+    notices_that_what_a_predecessor_left_is_called_again: DoubtWhatWasLeft,
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::pipeline::{BatchBounds, CommitBounds};
 use crate::id::Partition;
+use crate::io::CalloutMode;
 use crate::memory::{ApplyFailure, Call, Fate, Stats, Trouble};
 use crate::worker::simulation::plugin::Kind;
 use crate::worker::simulation::world::{CHANGELOG, GROUP, Setup, World};
@@ -41,6 +42,7 @@ pub(super) fn run(seed: u64) -> Result<Stats, String> {
         step(&world, &names[..hosts], &weather);
         if world.random.permille(30) {
             world.check_fate()?;
+            world.check_outside(false)?;
         }
         fail_if_reported(&world)?;
     }
@@ -58,7 +60,8 @@ fn setup(seed: u64) -> Setup {
     let batch = BatchBounds { records: [1, 4, 8][usize::try_from(seed / 3 % 3).unwrap()], bytes: 10_000 };
     let transaction_timeout = Duration::from_secs(if seed.is_multiple_of(5) { 20 } else { 5 });
     let partitions = 1 + usize::try_from(seed / 9 % 3).unwrap();
-    Setup { partitions, commit, batch, transaction_timeout, ..Setup::default() }
+    let mode = if seed.is_multiple_of(4) { CalloutMode::Idempotent } else { CalloutMode::AtMostOnce };
+    Setup { mode, partitions, commit, batch, transaction_timeout, ..Setup::default() }
 }
 
 fn fail_if_reported(world: &World) -> Result<(), String> {
@@ -128,6 +131,8 @@ fn step(world: &World, names: &[&str], weather: &Weather) {
             world.order(partition, key);
         }
         6 if random.permille(50) => wear(world),
+        6 if random.permille(50) => world.review(),
+        9 if random.permille(100) => world.clock.advance(Duration::from_millis(random.below(2_000))),
         // A second process under a name that is in use: the older one is a zombie from now on.
         5 if random.permille(weather.kills) => drop(world.start(random.pick(names))),
         _ => {
@@ -185,7 +190,11 @@ fn produce(world: &World, harm: u64) {
     let sources = world.sources();
     for _ in 0..random.below(12) {
         let place = &random.pick(&sources);
-        let kind = if random.permille(harm) { random.pick(&Kind::ALL) } else { Kind::Plain };
+        let kind = match random.below(1_000) {
+            chance if chance < harm => random.pick(&Kind::ALL),
+            chance if chance < harm + 60 => random.pick(&[Kind::Call, Kind::Remind]),
+            _ => Kind::Plain,
+        };
         match random.below(20) {
             0 => world.produce_transaction(place, &[kind, Kind::Plain], Fate::Committed),
             1 => world.produce_transaction(place, &[kind, Kind::Plain], Fate::Aborted),
@@ -213,6 +222,10 @@ fn heal(world: &Rc<World>, names: &[&str]) -> Result<(), String> {
     world.settle()?;
     // Jobs come to their end when there is nothing left to read.
     (0..40).for_each(|_| world.idle());
+    // No timer is set for later.
+    world.clock.advance(Duration::from_secs(10));
+    (0..40).for_each(|_| world.idle());
+    world.settle()?;
     fail_if_reported(world)?;
     world.check_fate()?;
     world.check_order()?;
@@ -220,5 +233,6 @@ fn heal(world: &Rc<World>, names: &[&str]) -> Result<(), String> {
     world.check_joins(&last)?;
     world.check_counts()?;
     world.check_convergence()?;
+    world.check_outside(true)?;
     world.check_rest()
 }

@@ -6,26 +6,30 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::endpoint::CalloutBounds;
+use crate::config::endpoint::{BoundEndpoint, CalloutBounds};
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::config::pipeline::{
     BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, KeyPlacement,
     Limits, PluginIdentity, Start, StateBounds,
 };
 use crate::fault::{Code, Fault};
-use crate::id::{Digest, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition};
-use crate::io::{NoCallouts, TopicFacts};
-use crate::memory::{
-    Call, Clients, Cluster, Content, Hook, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores,
-    Process, Timeouts, Trouble,
+use crate::id::{
+    Digest, EndpointIndex, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition,
 };
+use crate::io::{Answer, CalloutMode, TopicFacts};
+use crate::memory::{
+    Call, Clients, Cluster, Content, Effect, Hook, Member, MemoryBroadcast, MemoryCallouts, MemoryServer,
+    MemorySink, MemorySource, MemoryStores, Process, Reaction, Timeouts, Trouble,
+};
+use crate::status::CalloutCounts;
 use crate::task::order::Order;
 use crate::task::spec::Spec;
 use crate::task::state::PositionRecord;
-use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
+use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, ENDPOINT, Kind, Plugin};
 use crate::worker::simulation::random::Random;
 use crate::worker::{Ports, Settings, Turned, Worker};
 
@@ -33,6 +37,8 @@ pub(super) const GROUP: &str = "sim.join";
 pub(super) const CHANGELOG: &str = "sim.join.changelog";
 pub(super) const INBOX: &str = "sim.join.inbox";
 pub(super) const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls of a process at the same time.
+const CONCURRENCY: usize = 3;
 pub(super) const SESSION_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How a world is set up.
@@ -44,6 +50,8 @@ pub(super) struct Setup {
     /// Where the source `updates` begins.
     pub(super) start: Start,
     pub(super) limits: Limits,
+    /// What is promised about callouts.
+    pub(super) mode: CalloutMode,
     /// The age at which the coordinator gives a transaction up. Below the session time-out, a process that stood still finds
     /// that first; above it, that its offsets are those of an old generation.
     pub(super) transaction_timeout: Duration,
@@ -57,6 +65,7 @@ impl Default for Setup {
             batch: BatchBounds { records: 5, bytes: 10_000 },
             start: Start::Earliest,
             limits: Limits { traps_per_minute: u32::MAX, ..Limits::default() },
+            mode: CalloutMode::AtMostOnce,
             transaction_timeout: TRANSACTION_TIMEOUT,
         }
     }
@@ -79,6 +88,8 @@ pub(super) struct World {
     pub(super) version: Cell<usize>,
     pub(super) setup: Setup,
     pub(super) plugin: Plugin,
+    /// The server that is called.
+    pub(super) server: MemoryServer,
     pub(super) hosts: RefCell<Vec<Rc<Host>>>,
     /// What was produced to the partitioned sources, visible to readers: by place, its kind and number.
     pub(super) produced: RefCell<BTreeMap<(TopicPartition, Offset), (Kind, u64)>>,
@@ -110,6 +121,7 @@ pub(super) struct Host {
     pub(super) is_dead: Cell<bool>,
     pub(super) died_of: RefCell<Option<Code>>,
     classes: MemoryBroadcast,
+    callouts: Arc<MemoryCallouts>,
 }
 
 struct Plan(Weak<World>);
@@ -140,12 +152,16 @@ impl World {
         for topic in ["items", "updates", "dead", CHANGELOG, INBOX] {
             cluster.create(&topic.into(), setup.partitions, TopicFacts::default());
         }
-        cluster.create(&"classes".into(), 1, TopicFacts::default());
+        for topic in ["classes", "notes", "review"] {
+            cluster.create(&topic.into(), 1, TopicFacts::default());
+        }
         cluster.create(&"enriched".into(), 2, truth);
         let tasks = u32::try_from(setup.partitions).unwrap();
         let of_version = |version| {
             let deployment = deployment(setup, version);
-            Arc::new(Spec::new(&deployment, tasks, |_| belief, |topic| topic.as_str() == "items"))
+            let mut spec = Spec::new(&deployment, tasks, |_| belief, |topic| topic.as_str() == "items");
+            spec.callouts.settle = TRANSACTION_TIMEOUT;
+            Arc::new(spec)
         };
         let world = Rc::new(Self {
             clock,
@@ -155,6 +171,7 @@ impl World {
             version: Cell::new(0),
             setup,
             plugin: Plugin::default(),
+            server: server(seed),
             hosts: RefCell::default(),
             produced: RefCell::default(),
             keys: RefCell::default(),
@@ -177,6 +194,8 @@ impl World {
             // A state directory belongs to one process: whoever takes a name over while its owner lives runs elsewhere.
             self.disks.borrow_mut().remove(name);
         }
+        let callouts =
+            Arc::new(MemoryCallouts::new(&self.server, &self.clock, vec![self.setup.mode], CONCURRENCY));
         let process = Process::default();
         let Clients { source, sink, restorer } = self.cluster.join(
             &process,
@@ -194,7 +213,7 @@ impl World {
             transform: Box::new(self.plugin.clone()),
             views: BTreeMap::from([(CLASSES, Arc::clone(classes.view()))]),
             stores: Box::new(self.disk(name)),
-            callouts: Arc::new(NoCallouts),
+            callouts: Arc::<MemoryCallouts>::clone(&callouts),
             restorer: Box::new(restorer),
             clock: self.clock.clone(),
         };
@@ -213,6 +232,7 @@ impl World {
             is_dead: Cell::new(false),
             died_of: RefCell::default(),
             classes,
+            callouts,
         });
         self.hosts.borrow_mut().push(Rc::clone(&host));
         host
@@ -235,6 +255,9 @@ impl World {
     pub(super) fn turn(&self, host: &Host) -> Option<Turned> {
         if self.random.permille(300) {
             self.read_classes(host);
+        }
+        if self.random.permille(200) {
+            self.send_orphans(host);
         }
         let mut worker = host.worker.borrow_mut().take()?;
         match worker.turn() {
@@ -283,6 +306,14 @@ impl World {
     /// What the worker of a host says of itself.
     pub(super) fn status(&self, host: &Host) -> Vec<crate::status::TaskStatus> {
         host.worker.borrow().as_ref().map(Worker::status).unwrap_or_default()
+    }
+
+    /// Answers whose tasks have left the host go to their inbox.
+    fn send_orphans(&self, host: &Host) {
+        for (task, answer) in host.callouts.orphans() {
+            let Answer { id, ended, attempts } = answer;
+            self.give(task, None, &Order::CalloutAnswer { id, attempts, end: (&ended).into() });
+        }
     }
 
     /// The host's reader of the broadcast topic goes on, to the end.
@@ -419,6 +450,11 @@ impl World {
         if names.len() < hosts.len() {
             return false;
         }
+        let is_calling =
+            |host: &Rc<Host>| self.status(host).iter().any(|task| task.callouts != CalloutCounts::default());
+        if hosts.iter().any(is_calling) {
+            return false;
+        }
         let inboxes = self.cluster.partitions(&INBOX.into());
         self.sources().iter().chain(&inboxes).all(|place| {
             let committed = self.cluster.committed(GROUP, place).map(|committed| committed.position);
@@ -464,6 +500,22 @@ impl World {
     }
 }
 
+/// A server that takes its time, breaks connections, refuses them and fails, as the seed wants it.
+fn server(seed: u64) -> MemoryServer {
+    let state = AtomicU64::new(seed);
+    MemoryServer::new(move |_| {
+        let random = Random::new(state.fetch_add(1, Ordering::SeqCst).wrapping_mul(0x9e37_79b9));
+        let effect = match random.below(20) {
+            0 | 1 => Effect::Breaks,
+            2 => Effect::Refuses,
+            3 => Effect::Answers(500, Vec::new()),
+            _ => Effect::Answers(200, b"{}".to_vec()),
+        };
+        let millis = |most| Duration::from_millis(random.below(most));
+        Reaction { before: millis(300), after: millis(1_500), effect }
+    })
+}
+
 fn key_of(content: &Content) -> String {
     match content {
         Content::Record { key: Some(key), .. } => String::from_utf8(key.clone()).unwrap(),
@@ -477,6 +529,12 @@ fn record(key: &str, value: &str, timestamp: Timestamp) -> Content {
 }
 
 fn deployment(setup: Setup, index_version: u32) -> Deployment {
+    let sink = |index: u32, name: &str| BoundSink {
+        index: SinkIndex(index),
+        name: name.into(),
+        topic: name.into(),
+        after: Vec::new(),
+    };
     let source = |index: u32, name: &str, kind, start| {
         let (index, previous) = (SourceIndex(index), false);
         Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start, previous })
@@ -491,12 +549,7 @@ fn deployment(setup: Setup, index_version: u32) -> Deployment {
             source(CLASSES.0, "classes", SourceKind::Broadcast, Start::Earliest),
             source(2, "updates", SourceKind::Stream, setup.start),
         ],
-        sinks: vec![BoundSink {
-            index: SinkIndex(0),
-            name: "enriched".into(),
-            topic: "enriched".into(),
-            after: Vec::new(),
-        }],
+        sinks: vec![sink(0, "enriched"), sink(1, "notes")],
         dead_letters: "dead".into(),
         stores: vec![StoreDecl {
             name: "counts".into(),
@@ -519,9 +572,25 @@ fn deployment(setup: Setup, index_version: u32) -> Deployment {
         state_bounds: StateBounds::default(),
         key_placement: KeyPlacement::default(),
         job_bounds: JobBounds { step_outputs: 2, ..JobBounds::default() },
-        timers: false,
-        endpoints: Vec::new(),
-        callout_bounds: CalloutBounds::default(),
+        timers: true,
+        endpoints: vec![BoundEndpoint {
+            index: EndpointIndex(0),
+            name: ENDPOINT.into(),
+            methods: vec!["GET".into()],
+            base_url: "http://none".into(),
+            mode: setup.mode,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            concurrency: 3,
+            per_second: None,
+            response_bytes: 1_000,
+            give_up_after: None,
+            remember: Duration::from_secs(3_600),
+            credentials: None,
+            ca_file: None,
+            proxy: None,
+        }],
+        callout_bounds: CalloutBounds { pending: 6 },
         review: "review".into(),
     }
 }
