@@ -14,7 +14,7 @@ mod snapshot;
 pub(crate) mod testing;
 
 pub use board::{Board, Seen, Slot, Standing, TransformBoard};
-pub use question::{Answer, Ask, PATIENCE, Question, ROWS_MAX, Refusal, Row, answer};
+pub use question::{Answer, Ask, CalloutStatus, PATIENCE, Question, ROWS_MAX, Refusal, Row, Which, answer};
 pub use snapshot::{
     CalloutCounts, FaultStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, StoreStatus, TaskState,
     TaskStatus, WorkerStatus,

@@ -3,6 +3,8 @@
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::id::TaskId;
 use crate::io::{KeyRange, Limit, State, StateError};
 
@@ -40,6 +42,54 @@ pub enum Ask {
         /// How many rows, [`ROWS_MAX`] at most.
         limit: usize,
     },
+    /// Callouts of the task, in the order of their ids. They are in no store: its name does not matter. Each row's key is an id,
+    /// its value a [`CalloutStatus`] in JSON.
+    Callouts {
+        /// Which.
+        which: Which,
+        /// Only those behind this id.
+        after: Option<String>,
+        /// How many, [`ROWS_MAX`] at most.
+        limit: usize,
+    },
+}
+
+/// Which callouts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Which {
+    /// Those that have not ended.
+    Open,
+    /// Those that are in doubt or were given up, and wait for somebody to look.
+    Review,
+}
+
+/// A callout, as it is shown. Without what it carries: payloads are not shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CalloutStatus {
+    /// Its id.
+    pub id: String,
+    /// `queued`, `dispatching`, `answered`, `in-doubt` or `gave-up`.
+    pub state: String,
+    /// The endpoint.
+    pub endpoint: String,
+    /// `at-most-once` or `idempotent`.
+    pub mode: String,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query below the base URL.
+    pub path: String,
+    /// Requests that were made.
+    pub attempts: u32,
+    /// When the intent was made, in milliseconds since 1970.
+    pub intended: i64,
+    /// The key that it was given, as far as it is text.
+    pub key: Option<String>,
+    /// Why it has no answer: a code and a message.
+    pub reason: Option<(String, String)>,
+    /// The last HTTP status, if there was one.
+    pub last_status: Option<u16>,
+    /// The callout that was made again with this one.
+    pub retry_of: Option<String>,
 }
 
 /// A row of a store.
@@ -80,6 +130,8 @@ pub fn answer(state: &dyn State, store: &str, ask: &Ask) -> Answer {
             let page = state.scan(index, range, limit).map_err(failed)?;
             (page.rows, page.next)
         }
+        // The task itself answers that.
+        Ask::Callouts { .. } => return Err(Refusal::NoStore),
     };
     let bytes = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
     let rows = chunk.iter().map(|record| Row { key: bytes(record.key()), value: bytes(record.value()) });

@@ -52,7 +52,10 @@ impl<S: Source, K: Sink<Membership = S::Membership>> Worker<S, K> {
     /// Why there is no answer.
     pub fn answer(&self, task: &TaskId, store: &str, ask: &Ask) -> Answer {
         match self.tasks.get(&task.partition).filter(|known| known.id() == task) {
-            Some(task) if task.is_open() => status::answer(task.state(), store, ask),
+            Some(task) if task.is_open() => match ask {
+                Ask::Callouts { which, after, limit } => task.callouts(*which, after.as_deref(), *limit),
+                Ask::Get(_) | Ask::Scan { .. } => status::answer(task.state(), store, ask),
+            },
             _ => Err(Refusal::NotHere),
         }
     }

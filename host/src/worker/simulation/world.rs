@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::config::base_url::BaseUrl;
 use crate::config::endpoint::{BoundEndpoint, CalloutBounds};
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::config::pipeline::{
@@ -577,7 +578,7 @@ fn deployment(setup: Setup, index_version: u32) -> Deployment {
             index: EndpointIndex(0),
             name: ENDPOINT.into(),
             methods: vec!["GET".into()],
-            base_url: "http://none".into(),
+            base_url: BaseUrl::parse("http://none").unwrap(),
             mode: setup.mode,
             timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(1),
