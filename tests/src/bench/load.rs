@@ -78,6 +78,22 @@ pub(super) fn ending(maximum: u64) -> String {
     format!(r#""minimumDeliveryTime":2,"maximumDeliveryTime":{maximum}}}"#)
 }
 
+/// The activation of a product, of about 300 bytes.
+pub(super) fn activation(n: u64) -> (String, String) {
+    let value = format!(
+        r#"{{"activationId":"a-{n}","shop":{},"channel":"web","note":"{TEXT}{TEXT}{TEXT}"}}"#,
+        n % 77
+    );
+    (format!("product-{n}"), value)
+}
+
+/// The information about a product, of about 300 bytes.
+pub(super) fn information(n: u64) -> (String, String) {
+    let value =
+        format!(r#"{{"externalId":"X-{n}","title":"Product {n}","description":"{TEXT}{TEXT}{TEXT}"}}"#);
+    (format!("product-{n}"), value)
+}
+
 /// Sets the times of the class.
 pub(super) fn set_class(producer: &Producer, topic: &str, maximum: u64) -> Result<()> {
     producer.put(topic, 0, CLASS, &format!(r#"{{"minimumTime":2,"maximumTime":{maximum}}}"#))?;

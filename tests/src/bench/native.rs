@@ -25,6 +25,8 @@ pub enum Mode {
     Passthrough,
     /// Sets the delivery times of the classes in this topic.
     Enrich(String),
+    /// Joins activations with the product information in this topic, each once.
+    Activate(String),
 }
 
 /// Works until it is killed.
@@ -41,10 +43,15 @@ pub fn loop_forever(client: &Client, mode: &Mode, source: &str, sink: &str, grou
 struct Loop {
     consumer: BaseConsumer,
     producer: Producer,
-    enrich: Option<Enrich>,
-    source: String,
+    work: Work,
     sink: String,
-    buffer: Vec<u8>,
+}
+
+/// What is done with a record.
+enum Work {
+    Passthrough,
+    Enrich(Enrich, Vec<u8>),
+    Activate(Activate),
 }
 
 impl Loop {
@@ -73,18 +80,22 @@ impl Loop {
                 ("message.timeout.ms", "15000"),
             ],
         )?;
-        let enrich = match mode {
-            Mode::Passthrough => None,
-            Mode::Enrich(classes) => Some(Enrich::new(client, classes)?),
+        let mut sources = vec![source];
+        let work = match mode {
+            Mode::Passthrough => Work::Passthrough,
+            Mode::Enrich(classes) => Work::Enrich(Enrich::new(client, classes)?, Vec::new()),
+            Mode::Activate(information) => {
+                sources.push(information);
+                Work::Activate(Activate::new(information)?)
+            }
         };
-        consumer.subscribe(&[source])?;
-        let (source, sink) = (source.to_owned(), sink.to_owned());
-        Ok(Self { consumer, producer, enrich, source, sink, buffer: Vec::new() })
+        consumer.subscribe(&sources)?;
+        Ok(Self { consumer, producer, work, sink: sink.to_owned() })
     }
 
     /// Takes what there is for the length of a commit interval, and commits it.
     fn transaction(&mut self) -> Result<()> {
-        let mut next: HashMap<i32, i64> = HashMap::new();
+        let mut next: HashMap<(String, i32), i64> = HashMap::new();
         let mut begun: Option<Instant> = None;
         let mut count = 0;
         while begun.is_none_or(|begun| begun.elapsed() < COMMIT_INTERVAL) && count < COMMIT_RECORDS {
@@ -94,27 +105,35 @@ impl Loop {
                 self.producer.begin()?;
                 begun = Some(Instant::now());
             }
-            let value = message.payload().unwrap_or_default();
-            let value = match &mut self.enrich {
-                None => value,
-                Some(enrich) => {
-                    self.buffer.clear();
-                    enrich.item(value, &mut self.buffer)?;
-                    &self.buffer
-                }
+            let (key, value) = (message.key().unwrap_or_default(), message.payload().unwrap_or_default());
+            let mut send = |value: &[u8]| {
+                self.producer.send(BaseRecord::<[u8], [u8]>::to(&self.sink).key(key).payload(value))
             };
-            let key = message.key().unwrap_or_default();
-            self.producer.send(BaseRecord::<[u8], [u8]>::to(&self.sink).key(key).payload(value))?;
-            next.insert(message.partition(), message.offset() + 1);
+            match &mut self.work {
+                Work::Passthrough => send(value)?,
+                Work::Enrich(enrich, buffer) => {
+                    buffer.clear();
+                    enrich.item(value, buffer)?;
+                    send(buffer)?;
+                }
+                Work::Activate(activate) => activate.record(message.topic(), key, value, &mut send)?,
+            }
+            let (topic, partition) = (message.topic(), message.partition());
+            let known = next.iter_mut().find(|(place, _)| place.1 == partition && place.0 == topic);
+            if let Some((_, next)) = known {
+                *next = message.offset() + 1;
+            } else {
+                next.insert((topic.to_owned(), partition), message.offset() + 1);
+            }
             count += 1;
         }
         self.commit(next)
     }
 
-    fn commit(&self, next: HashMap<i32, i64>) -> Result<()> {
+    fn commit(&self, next: HashMap<(String, i32), i64>) -> Result<()> {
         let mut positions = TopicPartitionList::new();
-        for (partition, offset) in next {
-            positions.add_partition_offset(&self.source, partition, Offset::Offset(offset))?;
+        for ((topic, partition), offset) in next {
+            positions.add_partition_offset(&topic, partition, Offset::Offset(offset))?;
         }
         self.producer.drain()?;
         let metadata = self.consumer.group_metadata().context("no group metadata")?;
@@ -150,5 +169,69 @@ impl Enrich {
         let times = name.and_then(|name| self.classes.get(name.as_ref()));
         let times: [&[u8]; 2] = times.map_or([b"null", b"null"], |[minimum, maximum]| [minimum, maximum]);
         document.splice(&times, out).map_err(|error| anyhow::anyhow!("{error}"))
+    }
+}
+
+/// The activation transform without a sandbox: the same JSON helper; information and what waits are in memory, and lost with it.
+struct Activate {
+    topic: String,
+    external_id: Template,
+    template: Template,
+    information: HashMap<Vec<u8>, Vec<u8>>,
+    waiting: HashMap<Vec<u8>, Vec<Vec<u8>>>,
+    buffer: Vec<u8>,
+}
+
+impl Activate {
+    fn new(information: &str) -> Result<Self> {
+        let template = |pointers: &[&str], members: &[&str]| {
+            Template::new(pointers, members).map_err(|error| anyhow::anyhow!("{error}"))
+        };
+        Ok(Self {
+            topic: information.to_owned(),
+            external_id: template(&["/externalId"], &[])?,
+            template: template(&[], &["externalId"])?,
+            information: HashMap::new(),
+            waiting: HashMap::new(),
+            buffer: Vec::new(),
+        })
+    }
+
+    fn record(
+        &mut self,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+        send: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        if topic == self.topic {
+            let document = self.external_id.read(value).map_err(|error| anyhow::anyhow!("{error}"))?;
+            let id = document.get(0).context("information without an ID")?.text().as_bytes().to_vec();
+            for waited in self.waiting.remove(key).unwrap_or_default() {
+                Self::notify(&mut self.template, &waited, &id, &mut self.buffer, send)?;
+            }
+            self.information.insert(key.to_vec(), id);
+            return Ok(());
+        }
+        match self.information.get(key) {
+            Some(id) => Self::notify(&mut self.template, value, id, &mut self.buffer, send),
+            None => {
+                self.waiting.entry(key.to_vec()).or_default().push(value.to_vec());
+                Ok(())
+            }
+        }
+    }
+
+    fn notify(
+        template: &mut Template,
+        activation: &[u8],
+        id: &[u8],
+        buffer: &mut Vec<u8>,
+        send: &mut impl FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        buffer.clear();
+        let document = template.read(activation).map_err(|error| anyhow::anyhow!("{error}"))?;
+        document.splice(&[id], buffer).map_err(|error| anyhow::anyhow!("{error}"))?;
+        send(buffer)
     }
 }

@@ -11,6 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::load;
 use super::meter;
+use super::raw;
 use super::stage::changelog_size;
 use crate::client::{Client, REQUEST, unique};
 use crate::host;
@@ -35,6 +36,10 @@ pub enum Subject {
     HostPassthrough,
     /// The host with the delivery-time plugin.
     HostEnrichment,
+    /// A native loop that joins activations with information.
+    NativeActivation,
+    /// The host with the activation plugin.
+    HostActivation,
 }
 
 /// A filled source topic, a topic with classes, and the broker that holds them.
@@ -44,11 +49,13 @@ pub struct Backlog {
     pub client: Client,
     /// The broker's process.
     pub broker: u32,
-    /// The topic with the items.
+    /// The topic with the items, or the activations.
     pub items: String,
-    /// The topic with the classes.
+    /// The topic with the classes, or the product information.
     pub classes: String,
-    /// How many items there are.
+    /// The topics that are drained.
+    pub drained: Vec<String>,
+    /// How many records there are in them.
     pub count: u64,
 }
 
@@ -75,6 +82,8 @@ impl Subject {
             Self::NativeEnrichment => "N1 native enrichment",
             Self::HostPassthrough => "host passthrough",
             Self::HostEnrichment => "host enrichment",
+            Self::NativeActivation => "native activation",
+            Self::HostActivation => "host activation",
         }
     }
 
@@ -88,6 +97,14 @@ impl Subject {
         let (mut process, group) = self.start(backlog, &app, &sink)?;
         let figures = drain(backlog, &mut process, &group)?;
         process.kill()?;
+        if matches!(self, Self::NativeActivation | Self::HostActivation) {
+            let (notified, _) = raw::consume(&backlog.client, &sink)?;
+            ensure!(
+                notified == backlog.count / 2,
+                "{notified} notifications of {} products",
+                backlog.count / 2
+            );
+        }
         let changelog = format!("{group}.changelog");
         if backlog.client.topics(&changelog)?.is_empty() {
             return Ok(figures);
@@ -113,6 +130,7 @@ impl Subject {
         match self {
             Self::NativePassthrough => native("passthrough"),
             Self::NativeEnrichment => native("enrich"),
+            Self::NativeActivation => native("activate"),
             Self::HostPassthrough => hosted(
                 "tests/fixtures/passthrough",
                 &format!("sources.in = \"{items}\"\nsinks.out = \"{sink}\"\n"),
@@ -121,6 +139,13 @@ impl Subject {
                 "plugins/delivery-time",
                 &format!(
                     "sources.items = \"{items}\"\nsources.classes = \"{classes}\"\nsinks.enriched = \"{sink}\"\n"
+                ),
+            ),
+            Self::HostActivation => hosted(
+                "plugins/activation",
+                &format!(
+                    "sources.activation = \"{items}\"\nsources.information = \"{classes}\"\n\
+                     sinks.notifications = \"{sink}\"\nsinks.expired = \"{app}-expired\"\n"
                 ),
             ),
         }
@@ -167,7 +192,36 @@ impl Backlog {
             producer.send(rdkafka::producer::BaseRecord::<str, str>::to(&items).key(&key).payload(&value))?;
         }
         producer.drain()?;
-        Ok(Self { client, broker, items, classes, count })
+        Ok(Self { drained: vec![items.clone()], client, broker, items, classes, count })
+    }
+
+    /// Makes the topics and fills them with so many products, an activation and information of each. Of every other product
+    /// the activation comes first, and many others of both before its information.
+    ///
+    /// # Errors
+    /// When the broker refuses something.
+    pub fn of_products(client: Client, broker: u32, products: u64) -> Result<Self> {
+        /// How far the two of a product are apart.
+        const APART: u64 = 10_000;
+        let compacted = [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")];
+        let items = client.topic("bench-activations", PARTITIONS, &[])?;
+        let classes = client.topic("bench-information", PARTITIONS, &compacted)?;
+        let producer = client.producer(&load::FILLING)?;
+        let send = |topic: &str, n: u64| {
+            let (key, value) = if topic == items { load::activation(n) } else { load::information(n) };
+            producer.send(rdkafka::producer::BaseRecord::<str, str>::to(topic).key(&key).payload(&value))
+        };
+        for n in 0..products + APART {
+            if n < products {
+                send(if n % 2 == 0 { &classes } else { &items }, n)?;
+            }
+            if let Some(n) = n.checked_sub(APART) {
+                send(if n % 2 == 0 { &items } else { &classes }, n)?;
+            }
+        }
+        producer.drain()?;
+        let drained = vec![items.clone(), classes.clone()];
+        Ok(Self { drained, client, broker, items, classes, count: 2 * products })
     }
 }
 
@@ -183,7 +237,7 @@ fn drain(backlog: &Backlog, process: &mut Process, group: &str) -> Result<Figure
     let consumer = backlog.client.consumer(group, &[("isolation.level", "read_uncommitted")])?;
     let mut first = None;
     let last = wait::until_within(LIMIT, "the backlog to be drained", || {
-        let consumed = consumed(&consumer, &backlog.items)?;
+        let consumed = consumed(&consumer, &backlog.drained)?;
         if let Some(status) = process.ended()? {
             anyhow::bail!("the subject ended with {status}; its log:\n{}", process.tail());
         }
@@ -210,9 +264,9 @@ fn drain(backlog: &Backlog, process: &mut Process, group: &str) -> Result<Figure
     })
 }
 
-fn consumed(consumer: &BaseConsumer, topic: &str) -> Result<u64> {
+fn consumed(consumer: &BaseConsumer, topics: &[String]) -> Result<u64> {
     let mut asked = TopicPartitionList::new();
-    asked.add_partition_range(topic, 0, PARTITIONS - 1);
+    topics.iter().for_each(|topic| asked.add_partition_range(topic, 0, PARTITIONS - 1));
     let answer = consumer.committed_offsets(asked, REQUEST)?;
     let offsets = answer.elements();
     let sum: i64 = offsets.iter().filter_map(|e| e.offset().to_raw()).filter(|offset| *offset > 0).sum();

@@ -3,7 +3,8 @@
 //! Usage, with 1,000,000 items and 3 pairs by default:
 //! `bench [ITEMS [PAIRS]]` compares the throughput of items,
 //! `bench fanout [ITEMS [PAIRS]]` follows class changes, both ways (`bench join`, `bench commands`: one of them),
-//! `bench restore [ITEMS [PAIRS]]` restores state.
+//! `bench restore [ITEMS [PAIRS]]` restores state,
+//! `bench activation [PRODUCTS [PAIRS]]` joins activations with product information.
 
 use std::env;
 use std::time::Duration;
@@ -31,8 +32,11 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         // A baseline runs as a process of its own, so that its processor time can be read.
         ["native", bootstrap, mode, classes, source, sink, group] => {
-            let mode =
-                if *mode == "enrich" { Mode::Enrich((*classes).to_owned()) } else { Mode::Passthrough };
+            let mode = match *mode {
+                "enrich" => Mode::Enrich((*classes).to_owned()),
+                "activate" => Mode::Activate((*classes).to_owned()),
+                _ => Mode::Passthrough,
+            };
             loop_forever(&Client::new(bootstrap), &mode, source, sink, group)
         }
         ["raw", bootstrap, topic, items, maximum] => {
@@ -45,6 +49,7 @@ fn main() -> Result<()> {
         }
         ["join", sizes @ ..] => fanout(plan(sizes)?, Way::Join),
         ["commands", sizes @ ..] => fanout(plan(sizes)?, Way::Commands),
+        ["activation", sizes @ ..] => plan(sizes).and_then(|plan| activation(plan.items, plan.pairs)),
         ["restore", sizes @ ..] => plan(sizes).and_then(|plan| restore(plan.items, plan.pairs)),
         sizes => plan(sizes).and_then(|plan| measure(plan.items, plan.pairs)),
     }
@@ -57,7 +62,7 @@ fn plan(sizes: &[&str]) -> Result<Plan> {
         [items, pairs] => {
             (items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
         }
-        _ => bail!("usage: bench [fanout | join | commands | restore] [ITEMS [PAIRS]]"),
+        _ => bail!("usage: bench [fanout | join | commands | restore | activation] [ITEMS [PAIRS]]"),
     };
     Ok(Plan { items, pairs, per_second: 500, idle: Duration::from_secs(15) })
 }
@@ -75,22 +80,39 @@ fn measure(items: u64, pairs: usize) -> Result<()> {
     println!("  host, eager, from send to visible output:      {:.1} ms, {:.1} ms", hosted.0, hosted.1);
     println!("filling the backlog with {items} items of about 300 bytes");
     let backlog = Backlog::fill(client, kafka.pid(1)?, items)?;
+    let report = compare(&TURNS, &backlog, pairs)?;
+    println!("{}", report.comparison(Subject::HostPassthrough, Subject::NativePassthrough));
+    println!("{}", report.comparison(Subject::HostEnrichment, Subject::NativeEnrichment));
+    Ok(())
+}
+
+fn activation(products: u64, pairs: usize) -> Result<()> {
+    let kafka = Apache::shared()?;
+    println!(
+        "filling the backlog with an activation and information of {products} products, about 300 bytes each"
+    );
+    let backlog = Backlog::of_products(kafka.client(), kafka.pid(1)?, products)?;
+    let report = compare(&[Subject::NativeActivation, Subject::HostActivation], &backlog, pairs)?;
+    println!("{}", report.comparison(Subject::HostActivation, Subject::NativeActivation));
+    Ok(())
+}
+
+/// Lets the subjects drain a backlog in turns.
+fn compare(turns: &[Subject], backlog: &Backlog, pairs: usize) -> Result<Report> {
     let mut report = Report::default();
     // The first pair warms the broker and is not counted.
     for turn in 0..=pairs {
-        for subject in TURNS {
-            let figures = subject.run(&backlog)?;
+        for subject in turns {
+            let figures = subject.run(backlog)?;
             let counted = if turn == 0 { "warm-up" } else { "counted" };
-            println!("  {counted}: {:<24} {:>8.0} items/s", subject.name(), figures.rate);
+            println!("  {counted}: {:<24} {:>8.0} records/s", subject.name(), figures.rate);
             if turn > 0 {
-                report.add(subject, figures);
+                report.add(*subject, figures);
             }
         }
     }
     println!("\n{}", Report::headings());
-    TURNS.iter().for_each(|subject| println!("{}", report.row(*subject)));
+    turns.iter().for_each(|subject| println!("{}", report.row(*subject)));
     println!("\nratios of neighbours: median (smallest to largest) of {pairs}");
-    println!("{}", report.comparison(Subject::HostPassthrough, Subject::NativePassthrough));
-    println!("{}", report.comparison(Subject::HostEnrichment, Subject::NativeEnrichment));
-    Ok(())
+    Ok(report)
 }
