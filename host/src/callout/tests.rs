@@ -6,5 +6,6 @@ mod gates;
 mod idempotence;
 mod secrets;
 mod server;
+mod speed;
 mod tasks;
 mod tls;

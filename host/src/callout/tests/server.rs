@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,6 +114,17 @@ impl Drop for Server {
         drop(TcpStream::connect(self.address));
         self.acceptor.take().unwrap().join().unwrap();
     }
+}
+
+/// An address at which connections are neither taken nor refused, as long as what comes with it is held: once the queue of a
+/// listener is full that nobody accepts from, the kernel leaves a new connection without an answer.
+pub(super) fn silent() -> (SocketAddr, impl Sized) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let wait = Duration::from_millis(50);
+    let queue: Vec<_> = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok()).collect();
+    assert!(!queue.is_empty());
+    (address, (listener, queue))
 }
 
 fn accept(listener: &TcpListener, state: &Arc<State>) {

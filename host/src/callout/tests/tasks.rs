@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::desk::{Desk, TASK, call, code, endpoint};
-use super::server::{Server, Then};
+use super::server::{Server, Then, silent};
+use crate::config::endpoint::BoundEndpoint;
 use crate::id::{EndpointIndex, Partition};
 use crate::io::{Answer, Callouts, Ended, Reason};
 
@@ -75,8 +76,9 @@ fn makes_no_second_call_with_an_id_that_is_held() {
 
 #[test]
 fn does_not_send_what_is_withdrawn_before_a_byte_was_handed_over() {
-    let address = nobody();
-    let desk = Desk::new(endpoint(&format!("http://{address}")));
+    let (address, _held) = silent();
+    let connect_timeout = Duration::from_secs(60);
+    let desk = Desk::new(BoundEndpoint { connect_timeout, ..endpoint(&format!("http://{address}")) });
     desk.send(call("a"));
     assert_eq!(desk.callouts.under_way(TASK), 1);
 
@@ -171,7 +173,9 @@ fn keeps_a_call_that_is_under_way_when_it_hands_out_orphans() {
 
     desk.callouts.claim(TASK);
     go.send(()).unwrap();
+    desk.until(|| (desk.callouts.under_way(TASK) == 0).then_some(()));
 
+    assert_eq!(desk.callouts.orphans(Duration::ZERO), [], "somebody works on the task again");
     assert_eq!(code(&desk.answer()).0, "answered");
     assert_eq!(server.seen().len(), 1);
 }
