@@ -30,7 +30,7 @@ use crate::driver::host::{Departure, Disks, Held, Host};
 use crate::driver::setup::Staged;
 use crate::fault::{Code, Fault};
 use crate::id::{InstanceName, Offset, Partition, Timestamp, TopicName, TopicPartition};
-use crate::memory::Cluster;
+use crate::memory::{Cluster, MemoryServer};
 use crate::task::order::Order;
 
 /// A cluster in memory, and the hosts that run a pipeline on it.
@@ -102,6 +102,7 @@ use crate::task::order::Order;
 pub struct Driver {
     clock: Clock,
     cluster: Cluster,
+    server: Option<MemoryServer>,
     transforms: Vec<Rc<Staged>>,
     calls: Rc<Calls>,
     hosts: BTreeMap<InstanceName, Host>,
@@ -120,10 +121,15 @@ impl Driver {
         Setup::new(pipeline)
     }
 
-    fn of(clock: Clock, cluster: Cluster, transforms: Vec<Rc<Staged>>, calls: Rc<Calls>) -> Self {
+    fn of(
+        (clock, cluster, server): (Clock, Cluster, Option<MemoryServer>),
+        transforms: Vec<Rc<Staged>>,
+        calls: Rc<Calls>,
+    ) -> Self {
         Self {
             clock,
             cluster,
+            server,
             transforms,
             calls,
             hosts: BTreeMap::new(),
@@ -242,7 +248,8 @@ impl Driver {
         }
         self.ended.remove(&name);
         let disks = self.disks.entry(name.clone()).or_default();
-        let started = Host::start(&name, &self.transforms, (&self.cluster, &self.clock), disks);
+        let started =
+            Host::start(&name, &self.transforms, (&self.cluster, &self.clock, self.server.as_ref()), disks);
         self.hosts.insert(name, started);
     }
 

@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::config::pipeline::Deployment;
 use crate::driver::setup::Staged;
 use crate::fault::Fault;
-use crate::id::{InstanceName, TaskId, TopicName, TransformName};
-use crate::io::NoCallouts;
+use crate::id::{InstanceName, Partition, TaskId, TopicName, TransformName};
+use crate::io;
+use crate::io::{CalloutMode, Callouts, NoCallouts};
 use crate::memory::{
-    Clients, Cluster, Member, MemoryBroadcast, MemorySink, MemorySource, MemoryStores, Process,
+    Clients, Cluster, Member, MemoryBroadcast, MemoryCallouts, MemoryServer, MemorySink, MemorySource,
+    MemoryStores, Process,
 };
 use crate::status::{Answer, Ask, Refusal, TaskStatus};
 use crate::worker::{Ports, Settings, Turned, Worker};
@@ -24,6 +27,8 @@ pub(super) type Disks = BTreeMap<TransformName, MemoryStores>;
 /// A running process.
 pub(super) struct Host {
     posts: Vec<Post>,
+    /// The HTTP clients of transforms, with their inboxes.
+    clients: Vec<(TopicName, Arc<MemoryCallouts>)>,
 }
 
 /// A worker with what a process keeps beside it.
@@ -49,19 +54,26 @@ impl Host {
     pub(super) fn start(
         name: &InstanceName,
         transforms: &[Rc<Staged>],
-        (cluster, clock): (&Cluster, &Clock),
+        (cluster, clock, server): (&Cluster, &Clock, Option<&MemoryServer>),
         disks: &mut Disks,
     ) -> Self {
         let process = Process::default();
-        let mut posts = Vec::new();
+        let (mut posts, mut clients) = (Vec::new(), Vec::new());
         for staged in transforms {
+            let client = server.and_then(|server| client(&staged.deployment, server, clock));
+            clients.extend(client.clone().map(|client| (staged.deployment.inbox(), client)));
+            let callouts: Arc<dyn Callouts> = match client {
+                Some(client) => client,
+                None => Arc::new(NoCallouts),
+            };
             let disk = disks.entry(staged.deployment.name.clone()).or_default();
             for number in 0..staged.deployment.workers {
                 let id = staged.deployment.worker_id(name, number);
-                posts.push(Post::new(staged, id, (cluster, clock, &process), disk));
+                let callouts = Arc::clone(&callouts);
+                posts.push(Post::new(staged, id, (cluster, clock, &process), (disk, callouts)));
             }
         }
-        Self { posts }
+        Self { posts, clients }
     }
 
     /// A turn of each worker.
@@ -77,6 +89,15 @@ impl Host {
             }
         }
         Ok(turned)
+    }
+
+    /// Answers of tasks that have left the host, with their inboxes: each once.
+    pub(super) fn orphans(&self) -> Vec<(TopicName, Partition, io::Answer)> {
+        let of = |(inbox, client): &(TopicName, Arc<MemoryCallouts>)| {
+            let inbox = inbox.clone();
+            client.orphans().into_iter().map(move |(task, answer)| (inbox.clone(), task, answer))
+        };
+        self.clients.iter().flat_map(of).collect()
     }
 
     /// Commits what is done, and ends.
@@ -116,12 +137,23 @@ impl Host {
     }
 }
 
+/// The HTTP client of a transform that has endpoints. All of them take as many calls at the same time as the first.
+fn client(deployment: &Deployment, server: &MemoryServer, clock: &Clock) -> Option<Arc<MemoryCallouts>> {
+    let concurrency = deployment.endpoints.first()?.concurrency as usize;
+    let mut modes = Vec::new();
+    for endpoint in &deployment.endpoints {
+        modes.resize(endpoint.index.0 as usize, CalloutMode::AtMostOnce);
+        modes.push(endpoint.mode);
+    }
+    Some(Arc::new(MemoryCallouts::new(server, clock, modes, concurrency)))
+}
+
 impl Post {
     fn new(
         staged: &Rc<Staged>,
         id: String,
         (cluster, clock, process): (&Cluster, &Clock, &Process),
-        disk: &MemoryStores,
+        (disk, callouts): (&MemoryStores, Arc<dyn Callouts>),
     ) -> Self {
         let deployment = &staged.deployment;
         let topics: Vec<_> = deployment.subscription().collect();
@@ -144,7 +176,7 @@ impl Post {
             transform: staged.transform(),
             views: views.collect(),
             stores: Box::new(disk.clone()),
-            callouts: Arc::new(NoCallouts),
+            callouts,
             restorer: Box::new(restorer),
             clock: clock.clone(),
         };

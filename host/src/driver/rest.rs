@@ -94,6 +94,10 @@ fn of_task(status: &TaskStatus) -> Vec<String> {
     if status.waiting > 0 {
         waits.push(format!("{} records wait in task `{id}`", status.waiting));
     }
+    let callouts = status.callouts.waiting.saturating_add(status.callouts.under_way);
+    if callouts > 0 {
+        waits.push(format!("{callouts} callouts of task `{id}` have not ended"));
+    }
     for job in &status.jobs {
         let name = format!("job `{} {}` of task `{id}`", job.kind, job.name);
         waits.push(match &job.state {

@@ -12,7 +12,7 @@ use crate::driver::faults::Calls;
 use crate::fault::{Code, Fault};
 use crate::id::{TaskId, Timestamp, TopicName};
 use crate::io::{Instance, TopicFacts, Transform};
-use crate::memory::{Cluster, Timeouts};
+use crate::memory::{Cluster, MemoryServer, Timeouts};
 use crate::task::spec::Spec;
 
 /// When a scenario begins, unless told otherwise: 1 January 2025.
@@ -36,12 +36,13 @@ pub struct Setup<'a> {
     pipeline: &'a Pipeline,
     partitions: usize,
     topics: BTreeMap<TopicName, Layout>,
+    server: Option<MemoryServer>,
     start: Timestamp,
 }
 
 impl<'a> Setup<'a> {
     pub(super) fn new(pipeline: &'a Pipeline) -> Self {
-        Self { pipeline, partitions: 1, topics: BTreeMap::new(), start: START }
+        Self { pipeline, partitions: 1, topics: BTreeMap::new(), server: None, start: START }
     }
 
     /// Partitions of every source and sink that [`Setup::topic`] does not name; broadcast topics have one. Without this
@@ -57,6 +58,14 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub fn topic(mut self, name: &str, layout: Layout) -> Self {
         self.topics.insert(name.into(), layout);
+        self
+    }
+
+    /// What takes the callouts of all transforms, whatever the base URLs of their endpoints. Without one they wait for ever. Rates
+    /// and time-outs of endpoints do not count.
+    #[must_use]
+    pub fn server(mut self, server: &MemoryServer) -> Self {
+        self.server = Some(server.clone());
         self
     }
 
@@ -94,7 +103,7 @@ impl<'a> Setup<'a> {
         }
         let calls = Rc::new(Calls::default());
         cluster.hook(Rc::clone(&calls) as Rc<dyn crate::memory::Hook>);
-        Ok(Driver::of(clock, cluster, transforms, calls))
+        Ok(Driver::of((clock, cluster, self.server), transforms, calls))
     }
 
     /// What the topics of a transform are like that nobody has described. A topic with several uses suits them all.
@@ -113,6 +122,9 @@ impl<'a> Setup<'a> {
         }
         deployment.sinks.iter().for_each(|sink| add(&sink.topic, self.partitions, false));
         add(&deployment.dead_letters, 1, false);
+        if !deployment.endpoints.is_empty() {
+            add(&deployment.review, 1, false);
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Turns of hosts: one, many, until something is so, until nothing is left to do.
 
-use crate::driver::{Driver, Stuck};
+use crate::driver::{Driver, Message, Stuck};
 use crate::status::TaskState;
+use crate::task::order::Order;
 use crate::worker::Turned;
 
 /// So many turns of every host a scenario waits at most. A turn in which nothing happens takes 50 ms of the driver's time, so
@@ -31,7 +32,22 @@ impl Driver {
                 }
             }
         }
+        self.send_orphans();
         turned
+    }
+
+    /// Answers to callouts whose tasks have left a host go to their inbox.
+    fn send_orphans(&self) {
+        for (inbox, task, answer) in self.awake().flat_map(|(_, host)| host.orphans()) {
+            let order = Order::CalloutAnswer {
+                id: answer.id,
+                attempts: answer.attempts,
+                end: (&answer.ended).into(),
+            };
+            let message = Message::keyless(order.write()).to_partition(task);
+            // The inbox was made with the driver.
+            drop(self.send(inbox.as_str(), message));
+        }
     }
 
     /// So many turns.

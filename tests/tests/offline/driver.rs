@@ -2,6 +2,7 @@
 
 mod activation;
 mod broadcasts;
+mod chain;
 mod commands;
 mod crashes;
 mod delivery_time;
