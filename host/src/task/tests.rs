@@ -2,6 +2,7 @@
 //!
 //! Long because it is a list: one short test for each thing that a task promises, all on the same fixture.
 
+mod appointments;
 mod causal;
 mod fixture;
 mod indexes;

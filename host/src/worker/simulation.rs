@@ -9,6 +9,7 @@
 //! them twice (I7); nothing hangs (I9); the lag falls to zero once the faults
 //! stop (I11); and the faults did happen (I16).
 
+mod appointments;
 mod check;
 mod crashes;
 mod outside;

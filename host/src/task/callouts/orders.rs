@@ -9,7 +9,11 @@ use crate::task::{Surroundings, Task};
 
 impl Task {
     /// Makes a callout again that a person had to look at, as part of the call: a new one, under a new id.
-    pub(in crate::task) fn retry_callout(&mut self, id: &str, around: &Surroundings<'_>) -> Result<(), Fault> {
+    pub(in crate::task) fn retry_callout(
+        &mut self,
+        id: &str,
+        around: &Surroundings<'_>,
+    ) -> Result<(), Fault> {
         let Some(row) = self.state.callout_in_review(id)? else { return Ok(()) };
         self.load_callouts(around)?;
         let number = self.state.next_number();

@@ -11,8 +11,8 @@ use crate::config::pipeline::{BatchBounds, BoundSource, Limits, Start};
 use crate::fault::Fault;
 use crate::id::{Offset, Partition, SinkIndex, SourceIndex, TaskId, Timestamp, TopicPartition};
 use crate::io::{
-    Answered, Batch, CallError, Instance, NoCallouts, Outcome, OutputSlot, State, Step, StepOutcome, Stepped,
-    Stores, Terms, TopicFacts, Transform,
+    Answered, Batch, CallError, Callouts, Instance, NoCallouts, Outcome, OutputSlot, Responses, State, Step,
+    StepOutcome, Stepped, Stores, Terms, Timer, TimersDue, TopicFacts, Transform,
 };
 use crate::memory::MemoryStores;
 use crate::record::{Chunk, Header, Range, Span};
@@ -24,6 +24,8 @@ use crate::task::{Opening, Surroundings, Task, Turn};
 use crate::view::View;
 
 type Answer = dyn Fn(&Batch<'_>, &dyn State) -> Result<Outcome, CallError>;
+type TimersAnswer = fn(&TimersDue<'_>) -> Result<Outcome, CallError>;
+type ResponsesAnswer = fn(&Responses<'_>) -> Result<Outcome, CallError>;
 type StepAnswer = dyn Fn(&Step<'_>, &mut dyn State) -> Result<StepOutcome, CallError>;
 
 /// A plugin made of a closure, which counts its instances and calls.
@@ -33,6 +35,10 @@ pub(super) struct Plugin {
     pub(super) step: Rc<StepAnswer>,
     /// Jobs that the next call with records starts, by name.
     pub(super) starts: Rc<RefCell<Vec<String>>>,
+    /// Timers that the next call with records sets.
+    pub(super) sets: Rc<RefCell<Vec<Timer>>>,
+    pub(super) timers: Rc<Cell<TimersAnswer>>,
+    pub(super) answers: Rc<Cell<ResponsesAnswer>>,
     pub(super) instances: Rc<Cell<usize>>,
     pub(super) calls: Rc<RefCell<Vec<usize>>>,
 }
@@ -72,10 +78,21 @@ impl Instance for Plugin {
         Stepped { answer: (self.step)(&step, &mut *state), state }
     }
 
+    fn timers(&mut self, call: TimersDue<'_>, state: Box<dyn State>) -> Answered {
+        Answered { answer: self.timers.get()(&call), state }
+    }
+
+    fn responses(&mut self, call: Responses<'_>, state: Box<dyn State>) -> Answered {
+        Answered { answer: self.answers.get()(&call), state }
+    }
+
     fn process(&mut self, batch: Batch<'_>, mut state: Box<dyn State>) -> Answered {
         self.calls.borrow_mut().push(batch.records.len());
         for name in self.starts.borrow_mut().drain(..) {
             state.start_job("walk", &name, b"").unwrap();
+        }
+        for timer in self.sets.borrow_mut().drain(..) {
+            state.set_timer(&timer).unwrap();
         }
         Answered { answer: (self.answer)(&batch, state.as_ref()), state }
     }
@@ -106,6 +123,8 @@ pub(super) struct Bench {
     /// The disk of the task.
     pub(super) stores: MemoryStores,
     pub(super) elapsed: Duration,
+    pub(super) now: Timestamp,
+    pub(super) callouts: Box<dyn Callouts>,
 }
 
 pub(super) fn spec(batch: BatchBounds, dead_letter_bytes: usize) -> Spec {
@@ -162,6 +181,9 @@ impl Bench {
             answer: Rc::new(answer),
             step: Rc::new(|_, _| Ok(StepOutcome::default())),
             starts: Rc::default(),
+            sets: Rc::default(),
+            timers: Rc::new(Cell::new(|_| Ok(Outcome::default()))),
+            answers: Rc::new(Cell::new(|_| Ok(Outcome::default()))),
             instances: Rc::default(),
             calls: Rc::default(),
         };
@@ -170,7 +192,9 @@ impl Bench {
         let id = TaskId { transform: "join".into(), partition: Partition(0) };
         let task = Task::new(&spec, id);
         let stores = MemoryStores::new();
-        let mut bench = Self { task, plugin, views, spec, stores, elapsed: Duration::ZERO };
+        let (now, callouts) = (Timestamp(1_000_000), Box::new(NoCallouts));
+        let elapsed = Duration::ZERO;
+        let mut bench = Self { task, plugin, views, spec, stores, elapsed, now, callouts };
         bench.open(0);
         bench
     }
@@ -205,6 +229,13 @@ impl Bench {
         self.task.open(opening, Some(store));
     }
 
+    /// Another version of the transform takes the task over, on the same disk.
+    pub(super) fn redeploy(&mut self, spec: Spec) {
+        self.task.close();
+        self.spec = Arc::new(spec);
+        self.task = Task::new(&self.spec, self.task.id().clone());
+    }
+
     /// Commits, as if Kafka had.
     pub(super) fn commit(&mut self) {
         self.task.seal();
@@ -219,8 +250,8 @@ impl Bench {
         let around = Surroundings {
             transform: &self.plugin,
             views: &self.views,
-            callouts: &NoCallouts,
-            now: Timestamp(1_000_000),
+            callouts: &*self.callouts,
+            now: self.now,
             elapsed: self.elapsed,
         };
         self.task.turn(&around)

@@ -55,7 +55,7 @@ impl World {
     }
 
     /// The records of a kind below the committed positions.
-    fn done(&self, wanted: Kind) -> Vec<u64> {
+    pub(super) fn done(&self, wanted: Kind) -> Vec<u64> {
         let produced = self.produced.borrow();
         let of_kind = produced.iter().filter(|(_, (kind, _))| *kind == wanted);
         let is_done = |((place, offset), _): &(&(_, crate::id::Offset), &(Kind, u64))| {

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::sabotage::{BROKEN, Rule};
-use crate::worker::simulation::{scenarios, schedule, state};
+use crate::worker::simulation::{appointments, scenarios, schedule, state};
 
 /// The first problem that some schedule finds while a rule is broken.
 fn found_by_schedules(rule: Rule) -> Option<String> {
@@ -66,6 +66,13 @@ fn notices_a_cursor_that_is_not_committed_with_its_page() {
 #[test]
 fn notices_that_others_run_before_a_restored_table_has_caught_up() {
     let problem = found(Rule::CatchUpFirst, || state::older_value_after_restore().err());
+
+    assert!(problem.is_some(), "nobody noticed");
+}
+
+#[test]
+fn notices_a_timer_that_overtakes_records() {
+    let problem = found(Rule::TimerBehindRecords, || appointments::expiry_overtakes_the_backlog().err());
 
     assert!(problem.is_some(), "nobody noticed");
 }

@@ -13,7 +13,7 @@ use crate::status::TaskState;
 use crate::worker::simulation::plugin::Kind;
 use crate::worker::simulation::world::{GROUP, Setup, World};
 
-fn checked(world: &World) -> Result<(), String> {
+pub(super) fn checked(world: &World) -> Result<(), String> {
     world.settle()?;
     world.check_fate()?;
     world.check_order()?;
@@ -29,7 +29,7 @@ pub(super) fn turns(world: &World, host: &crate::worker::simulation::world::Host
 }
 
 /// Trouble for one call of a kind, the first that comes.
-fn once(world: &World, call: Call, trouble: Trouble) -> Rc<Cell<bool>> {
+pub(super) fn once(world: &World, call: Call, trouble: Trouble) -> Rc<Cell<bool>> {
     let hit = Rc::new(Cell::new(false));
     let seen = Rc::clone(&hit);
     *world.plan.borrow_mut() =

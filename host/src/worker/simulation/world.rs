@@ -26,7 +26,7 @@ use crate::memory::{
     Call, Clients, Cluster, Content, Effect, Hook, Member, MemoryBroadcast, MemoryCallouts, MemoryServer,
     MemorySink, MemorySource, MemoryStores, Process, Reaction, Timeouts, Trouble,
 };
-use crate::status::CalloutCounts;
+use crate::status::{CalloutCounts, TaskState};
 use crate::task::order::Order;
 use crate::task::spec::Spec;
 use crate::task::state::PositionRecord;
@@ -140,6 +140,10 @@ impl Hook for Plan {
 
 impl World {
     pub(super) fn new(seed: u64, setup: Setup) -> Rc<Self> {
+        Self::with_server(seed, setup, server(seed))
+    }
+
+    pub(super) fn with_server(seed: u64, setup: Setup, server: MemoryServer) -> Rc<Self> {
         let clock = Clock::manual(Timestamp(1_000_000));
         let timeouts = Timeouts {
             transaction: setup.transaction_timeout,
@@ -172,7 +176,7 @@ impl World {
             version: Cell::new(0),
             setup,
             plugin: Plugin::default(),
-            server: server(seed),
+            server,
             hosts: RefCell::default(),
             produced: RefCell::default(),
             keys: RefCell::default(),
@@ -451,9 +455,18 @@ impl World {
         if names.len() < hosts.len() {
             return false;
         }
+        let known = hosts.iter().flat_map(|host| self.status(host));
+        let is_known = |task: &crate::status::TaskStatus| {
+            !matches!(task.state, TaskState::Closed | TaskState::Restoring)
+        };
+        let known: BTreeSet<_> = known.filter(is_known).map(|task| task.id.partition).collect();
+        if known.len() < self.setup.partitions {
+            return false;
+        }
         let is_calling =
             |host: &Rc<Host>| self.status(host).iter().any(|task| task.callouts != CalloutCounts::default());
-        if hosts.iter().any(is_calling) {
+        let is_at_rest = |host: &Rc<Host>| host.worker.borrow().as_ref().is_some_and(Worker::is_at_rest);
+        if hosts.iter().any(is_calling) || !hosts.iter().all(is_at_rest) {
             return false;
         }
         let inboxes = self.cluster.partitions(&INBOX.into());
