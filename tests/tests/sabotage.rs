@@ -83,6 +83,31 @@ const RULES: &[Rule] = &[
             "commands::misses_no_item_that_was_joined_with_the_old_class_behind_the_walk",
         ],
     },
+    Rule {
+        name: "TimerWithCommit",
+        broken: "timer deleted outside of the transaction",
+        noticed_by: &["activation::notifies_once_whatever_call_fails"],
+    },
+    Rule {
+        name: "TimerBehindRecords",
+        broken: "timer that overtakes the records before it",
+        noticed_by: &["activation::lets_nothing_expire_whose_information_came_while_the_host_was_down"],
+    },
+    Rule {
+        name: "CallAfterCommit",
+        broken: "call before its intent is committed",
+        noticed_by: &["chain::calls_at_most_once_whenever_the_host_dies"],
+    },
+    Rule {
+        name: "EndWithAnswer",
+        broken: "answer committed without its end",
+        noticed_by: &["chain::calls_at_most_once_whenever_the_host_dies"],
+    },
+    Rule {
+        name: "DoubtWhatWasLeft",
+        broken: "call of a predecessor made again",
+        noticed_by: &["chain::calls_at_most_once_whenever_the_host_dies"],
+    },
 ];
 
 /// What became of scenarios: nothing, or what they said when they failed.
