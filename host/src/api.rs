@@ -5,6 +5,7 @@
 //! /readyz                             200, or 503 with the reasons
 //! /metrics                            for Prometheus
 //! /api/v1/transforms tasks jobs stores
+//! /api/v1/callouts?id=ID | ?limit=N
 //! /api/v1/state/TRANSFORM/PARTITION/STORE?key=K | ?prefix=P&after=K&limit=N
 //! ```
 //! It has threads of its own and reads the board, so that it answers at once whatever the workers do; only questions about
@@ -12,6 +13,7 @@
 //! and it refuses requests that a browser makes under another name than this machine's.
 
 mod address_file;
+mod callouts;
 mod http;
 mod metrics;
 mod pages;

@@ -19,6 +19,7 @@ mod crew;
 mod house;
 pub mod inbox;
 mod lag;
+pub mod orphans;
 pub mod placement;
 pub mod plugins;
 pub mod shutdown;

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::fault::Fault;
 
 mod broker;
+mod callouts;
 mod check;
 mod cluster;
 mod demo;
@@ -50,6 +51,7 @@ enum Command {
     Dev(dev::Options),
     Status(status::Options),
     Jobs(jobs::Options),
+    Callouts(callouts::Options),
     Reemit(reemit::Options),
     State(state::Options),
     Broker(broker::Options),
@@ -75,6 +77,7 @@ impl Command {
             Self::Dev(options) => dev::run(&options),
             Self::Status(options) => status::run(&options),
             Self::Jobs(options) => jobs::run(&options),
+            Self::Callouts(options) => callouts::run(&options),
             Self::Reemit(options) => reemit::run(&options),
             Self::State(options) => state::run(&options),
             Self::Broker(options) => broker::run(&options),

@@ -4,6 +4,7 @@
 //! Nothing here waits for a length of time: every wait is for a condition, with a deadline and a message that says what
 //! was seen instead.
 
+pub mod activations;
 mod admin;
 pub mod bench;
 pub mod checker;

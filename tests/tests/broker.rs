@@ -1,6 +1,7 @@
 //! The suite that needs a real Apache Kafka: Java 17 and Maven. It fails, and does not skip, where they are missing.
 
 mod broker {
+    mod activations;
     mod adapters;
     mod bad_days;
     mod commands;

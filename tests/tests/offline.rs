@@ -3,6 +3,7 @@
 mod offline {
     mod adapters;
     mod api;
+    mod callouts;
     mod commands;
     mod conformance;
     mod cuts;
@@ -11,6 +12,7 @@ mod offline {
     mod fanout;
     mod many_classes;
     mod orders;
+    mod orphans;
     mod pipelines;
     mod placement;
     mod plugin;

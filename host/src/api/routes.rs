@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::api::http::{Request, Response};
 use crate::api::shapes::{self, Refused};
-use crate::api::{metrics, pages, prometheus, state};
+use crate::api::{callouts, metrics, pages, prometheus, state};
 use crate::fault::Code;
 use crate::status::Board;
 
@@ -37,6 +37,7 @@ pub(super) fn answer(board: &Board, request: Result<&Request, &'static str>) -> 
         ["api", "v1", "tasks"] => json(200, &pages::tasks(board)),
         ["api", "v1", "jobs"] => json(200, &pages::jobs(board)),
         ["api", "v1", "stores"] => json(200, &pages::stores(board)),
+        ["api", "v1", "callouts"] => callouts::answer(board, &request.query),
         ["api", "v1", "state", transform, partition, store] => {
             state::answer(board, (transform, partition, store), &request.query)
         }

@@ -197,6 +197,61 @@ pub struct Job {
     pub left_ms: Option<u64>,
 }
 
+/// `/api/v1/callouts`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Callouts {
+    /// The application.
+    pub app: String,
+    /// The name of the host process.
+    pub instance: String,
+    /// The callouts of this process, by task: first those that somebody has to look at, then those that have not ended.
+    pub callouts: Vec<Callout>,
+    /// Whether a task has more than the page was asked for.
+    pub more: bool,
+}
+
+/// A callout.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Callout {
+    /// Its task.
+    pub task: String,
+    /// The transform of the task.
+    pub transform: String,
+    /// Its id.
+    pub id: String,
+    /// `queued`, `dispatching`, `answered`, `in-doubt` or `gave-up`.
+    pub state: String,
+    /// The endpoint's name in the manifest.
+    pub endpoint: String,
+    /// `at-most-once` or `idempotent`.
+    pub mode: String,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query below the base URL.
+    pub path: String,
+    /// Requests that were made for it.
+    pub attempts: u32,
+    /// When the plugin asked for it, in milliseconds since 1970.
+    pub intended_ms: i64,
+    /// Why it has no answer.
+    pub reason: Option<CalloutReason>,
+    /// As the plugin gave it, when it is text.
+    pub key: Option<String>,
+    /// The callout that an operator retried with this one.
+    pub retry_of: Option<String>,
+}
+
+/// Why a callout has no answer.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CalloutReason {
+    /// Stable.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// The last HTTP status, if there was an answer.
+    pub last_status: Option<u16>,
+}
+
 /// `/api/v1/stores`
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Stores {

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::app::cluster;
+use crate::app::orphans::Forwarder;
 use crate::app::shutdown::Departure;
 use crate::app::topics::Facts;
 use crate::callout::HttpCallouts;
@@ -66,6 +67,8 @@ pub(super) struct Crew {
     workers: Vec<Running>,
     /// What makes its callouts; none for a plugin without endpoints.
     callouts: Option<Arc<HttpCallouts>>,
+    /// Who takes their answers to tasks that have moved.
+    forwarder: Option<Forwarder>,
 }
 
 impl Crew {
@@ -83,7 +86,9 @@ impl Crew {
             readers: readers(contract)?,
             workers: Vec::with_capacity(deployment.workers),
             callouts: callouts(deployment, &clock)?,
+            forwarder: None,
         };
+        crew.forwarder = crew.callouts.as_ref().map(|callouts| forwarder(contract, callouts)).transpose()?;
         let post = Post {
             kafka: contract.kafka.clone(),
             deployment: deployment.clone(),
@@ -132,12 +137,13 @@ impl Crew {
         Some(fault.unwrap_or_else(|| Fault::new(Code::Internal, "a worker ended without being asked to")))
     }
 
-    /// Waits for all workers to end, and then for what makes their callouts.
+    /// Waits for all workers to end, and then for what makes their callouts: first its answers go to whoever comes next.
     ///
     /// # Errors
     /// The first fault of a worker.
     pub(super) fn join(self) -> Result<(), Fault> {
         let ended = self.workers.into_iter().map(join).fold(Ok(()), Result::and);
+        drop(self.forwarder);
         self.callouts.iter().for_each(|callouts| callouts.shutdown());
         ended
     }
@@ -164,6 +170,13 @@ fn callouts(deployment: &Deployment, clock: &Clock) -> Result<Option<Arc<HttpCal
     }
     let callouts = HttpCallouts::new(&deployment.name, &deployment.endpoints, clock, &env::process)?;
     Ok(Some(Arc::new(callouts)))
+}
+
+/// Takes answers of tasks that have moved to their inbox.
+fn forwarder(contract: &Contract<'_>, callouts: &Arc<HttpCallouts>) -> Result<Forwarder, Fault> {
+    let (deployment, callouts) = (contract.deployment, Arc::clone(callouts));
+    let orphans = move |unclaimed_for| callouts.orphans(unclaimed_for);
+    Forwarder::start(contract.kafka, (&deployment.name, deployment.inbox()), orphans)
 }
 
 fn spec(contract: &Contract<'_>) -> Spec {

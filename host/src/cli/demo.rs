@@ -1,14 +1,18 @@
-//! `gristmill demo`: the whole system on the embedded broker, killed in the middle of a fan-out, and an independent check at
-//! the end.
+//! `gristmill demo`: the whole system on the embedded broker, killed in the middle of a fan-out and with REST calls in flight,
+//! and an independent check after each act.
 
+mod activation;
 mod child;
 mod corpus;
 mod job;
 mod logistics;
 mod observer;
+mod products;
 mod report;
+mod rest;
 mod story;
 mod supplier;
+mod tally;
 mod verdict;
 mod watch;
 
@@ -18,7 +22,8 @@ use crate::cli::demo::corpus::Corpus;
 use crate::cli::demo::story::Story;
 use crate::fault::{Code, Fault};
 
-/// Shows the whole system: items flow, a class changes, the host is killed in the middle; then a check of every record.
+/// Shows the whole system: items flow, a class changes, the host is killed in the middle; then products are activated, a REST
+/// server is called once for each, the host is killed again. Every record is checked.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: nothing; it brings its own broker\n\
                         Example:  gristmill demo --items 200000 --keep")]

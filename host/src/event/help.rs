@@ -50,6 +50,10 @@ const HELP: &[(&str, &str)] = &[
         "gristmill_kafka_troubles_total",
         "Requests to Kafka outside a transaction that failed and were tried again.",
     ),
+    (
+        "gristmill_orphaned_answers_total",
+        "Answers to callouts whose task has moved: written into the inbox, or lost because it does not take them.",
+    ),
     ("gristmill_plugin_log_lines_cut_total", "Log lines of plugins beyond their limit."),
     ("gristmill_producers_replaced_total", "Producers that were made."),
     ("gristmill_ready", "Whether everything works: 1 or 0."),

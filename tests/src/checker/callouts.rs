@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::activation::id_of;
 use super::observation::Topic;
 use super::report::Report;
+use crate::record::Record;
 use crate::rest_server::Request;
 
 /// What was promised about the number of requests.
@@ -61,10 +62,15 @@ pub fn one_outcome_for_each(
     requests: &[Request],
 ) -> Report {
     let mut report = Report::new("I7");
+    let places: BTreeMap<_, _> = notifications
+        .committed
+        .iter()
+        .filter_map(|record| Some(((record.partition, record.offset), id_of(record)?)))
+        .collect();
     let mut ends: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for topic in others.iter().copied().chain([details]) {
         for record in &topic.committed {
-            match id_of(record) {
+            match id_of(record).or_else(|| places.get(&called_for(record)?).cloned()) {
                 Some(id) => ends.entry(id).or_default().push(&topic.name),
                 None => report.violated(|| format!("of no notification, in `{}`: {record:?}", topic.name)),
             }
@@ -90,6 +96,14 @@ pub fn one_outcome_for_each(
     report
 }
 
+/// The place of the notification that a callout was made for, which `rest-lookup` makes its id of. An answer that it rejects has
+/// nothing else of the notification.
+fn called_for(record: &Record) -> Option<(i32, i64)> {
+    let id = record.header("gristmill-callout-id")?;
+    let mut numbers = id.split('-');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
 fn last_part(path: &str) -> &str {
     path.rsplit(['/', '=']).next().unwrap_or(path)
 }
@@ -97,11 +111,10 @@ fn last_part(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Record;
 
     fn request(path: &str, key: Option<&str>, digest: u64) -> Request {
         let (method, path, key) = ("GET".to_owned(), path.to_owned(), key.map(str::to_owned));
-        Request { method, path, key, digest, executed: true, status: Some(200) }
+        Request { number: 0, method, path, key, authorized: true, digest, executed: true, status: Some(200) }
     }
 
     fn topic(name: &str, ids: &[&str]) -> Topic {
@@ -137,6 +150,18 @@ mod tests {
             assert!(violations(Promise::Idempotent, &[one.clone(), other]) > 0);
         }
         assert!(violations(Promise::Idempotent, &[request("/a", None, 1)]) > 0);
+    }
+
+    #[test]
+    fn knows_a_rejected_answer_by_the_place_of_its_notification() {
+        let mut letters = topic("l", &["a"]);
+        letters.committed[0].value = Some(b"not today".to_vec());
+        let id = Some(b"0-0-17-c0ffee".to_vec());
+        letters.committed[0].headers = vec![(b"gristmill-callout-id".to_vec(), id)];
+
+        let report = one_outcome_for_each(&topic("n", &["a"]), &topic("d", &[]), &[&letters], &[]);
+
+        assert!(report.holds(), "{report}");
     }
 
     #[test]

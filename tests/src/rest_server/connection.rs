@@ -22,6 +22,7 @@ struct Head {
     method: String,
     path: String,
     key: Option<String>,
+    authorized: bool,
     closes: bool,
     digest: u64,
 }
@@ -47,6 +48,7 @@ pub(super) fn serve(stream: TcpStream, journal: &Journal, behaviour: &Behaviour)
             method: head.method.clone(),
             path: head.path.clone(),
             key: head.key.clone(),
+            authorized: head.authorized,
             digest: head.digest,
         };
         journal.write(&entry(Step::Received))?;
@@ -105,6 +107,7 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Result<Head> {
         method: method.to_owned(),
         path: path.to_owned(),
         key: header("idempotency-key"),
+        authorized: header("authorization").is_some(),
         closes: header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
         digest: hasher.finish(),
     })

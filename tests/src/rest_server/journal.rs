@@ -33,6 +33,8 @@ pub struct Entry {
     pub path: String,
     /// The value of `Idempotency-Key`.
     pub key: Option<String>,
+    /// Whether it had `Authorization`, whose value is not written down.
+    pub authorized: bool,
     /// Of the body.
     pub digest: u64,
 }
@@ -40,12 +42,16 @@ pub struct Entry {
 /// A request with all its steps.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
+    /// Which, counted over all connections.
+    pub number: u64,
     /// The HTTP method.
     pub method: String,
     /// Path and query.
     pub path: String,
     /// The value of `Idempotency-Key`.
     pub key: Option<String>,
+    /// Whether it had `Authorization`.
+    pub authorized: bool,
     /// Of the body.
     pub digest: u64,
     /// Whether its effect was done.
@@ -71,7 +77,7 @@ impl Journal {
         };
         let line = json!({
             "request": entry.number, "step": step, "status": status, "method": entry.method, "path": entry.path,
-            "key": entry.key, "digest": entry.digest,
+            "key": entry.key, "authorized": entry.authorized, "digest": entry.digest,
         });
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(file.write_all(format!("{line}\n").as_bytes())?)
@@ -105,6 +111,7 @@ fn parse(line: &str) -> Result<Entry> {
         method: text("method").context("no method")?,
         path: text("path").context("no path")?,
         key: text("key"),
+        authorized: line.get("authorized").and_then(Value::as_bool).context("no word on authorization")?,
         digest: number("digest").context("no digest")?,
     })
 }
@@ -114,9 +121,11 @@ pub fn requests(entries: &[Entry]) -> Vec<Request> {
     let mut requests: BTreeMap<u64, Request> = BTreeMap::new();
     for entry in entries {
         let request = requests.entry(entry.number).or_insert_with(|| Request {
+            number: entry.number,
             method: entry.method.clone(),
             path: entry.path.clone(),
             key: entry.key.clone(),
+            authorized: entry.authorized,
             digest: entry.digest,
             executed: false,
             status: None,

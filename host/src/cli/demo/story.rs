@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::activation;
 use super::child::Host;
 use super::corpus::{Corpus, SUPPLIERS, Update};
 use super::job::JobProgress;
@@ -78,13 +79,15 @@ impl Story {
             .prefix("gristmill-demo-")
             .tempdir()
             .map_err(|error| cannot(error.into()))?;
-        let broker = gristmill_broker::Broker::builder()
+        let mut builder = gristmill_broker::Broker::builder()
             .topic_with("items", PARTITIONS, &COMPACTED_LATER)
             .topic_with("delivery-classes", 1, &COMPACTED_LATER)
             .topic_with("items-enriched", PARTITIONS, &COMPACTED_LATER)
-            .topic("shop.delivery-time.dead-letters", PARTITIONS)
-            .start()
-            .map_err(|error| cannot(error.into()))?;
+            .topic("shop.delivery-time.dead-letters", PARTITIONS);
+        for (name, policy) in activation::TOPICS {
+            builder = builder.topic_with(name, PARTITIONS, &[("cleanup.policy", policy)]);
+        }
+        let broker = builder.start().map_err(|error| cannot(error.into()))?;
         let kafka = Kafka { brokers: broker.bootstrap(), client: BTreeMap::new() };
         let pace = Duration::from_secs(1) / rate;
         say(&format!("an embedded broker listens on {}; its topics are made", kafka.brokers))?;
@@ -116,8 +119,11 @@ impl Story {
         let verdict = self.judge(updates, &logistics, &watch);
         let latencies = Latencies::of(&watch.enriched, &market, times);
         output::print(&report::table(&verdict, &latencies))?;
+        let tally = activation::play(&self.kafka, self.dir.path(), &self.clock)?;
+        output::print(&tally.table())?;
         self.look_further(keep)?;
         verdict.conclude()?;
+        tally.conclude()?;
         say("everything is as promised")
     }
 
