@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use crate::api::shapes::{Callout, Callouts, Text};
+use crate::api::shapes::{Callout, Callouts};
 use crate::app::inbox::{self, Inbox};
 use crate::app::plugins::{self, Compiled};
 use crate::cli::output;
@@ -52,7 +52,7 @@ struct ListOptions {
     json: bool,
 }
 
-/// Shows all that is known of a callout.
+/// Shows all that is known of a callout. What it carries is in its review record.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: a running host of this machine\n\
                         Example:  gristmill callouts show shop.toml ID")]
@@ -205,13 +205,7 @@ fn whole(callout: &Callout) -> String {
         lines.extend(reason.last_status.map(|status| ("last status", status.to_string())));
     }
     lines.extend(callout.retry_of.iter().map(|id| ("retry of", id.clone())));
-    let text = |text: &Text| match text {
-        Text::Text(text) => text.clone(),
-        Text::Hex { hex } => format!("0x{hex}"),
-    };
-    lines.extend(callout.key.as_ref().map(|key| ("key", text(key))));
-    lines.push(("context", text(&callout.context)));
-    lines.extend(callout.body.as_ref().map(|body| ("body", text(body))));
+    lines.extend(callout.key.iter().map(|key| ("key", key.clone())));
     lines.into_iter().map(|(name, value)| format!("{name:<12}{value}\n")).collect()
 }
 
@@ -224,7 +218,7 @@ mod tests {
             r#"{"app":"shop","instance":"a","more":true,"callouts":[{"task":"rest-lookup/1","transform":"rest-lookup",
             "id":"n/1@7","state":"in-doubt","endpoint":"details","mode":"at-most-once","method":"GET","path":"/products/X-1",
             "attempts":1,"intended_ms":5,"reason":{"code":"host-lost","message":"it ended","last_status":503},
-            "key":"p-1","context":{"hex":"00ff"},"body":null,"retry_of":null}]}"#,
+            "key":"p-1","retry_of":null}]}"#,
         )
         .unwrap()
     }
@@ -247,9 +241,7 @@ mod tests {
     fn shows_all_that_is_known_of_one() {
         let text = whole(&page().callouts[0]);
 
-        for line in
-            ["state       in-doubt\n", "last status 503\n", "key         p-1\n", "context     0x00ff\n"]
-        {
+        for line in ["state       in-doubt\n", "last status 503\n", "key         p-1\n"] {
             assert!(text.contains(line), "{text}");
         }
     }
