@@ -97,7 +97,7 @@ impl Feed {
             let (key, value) = (key(*product), value.to_string());
             producer.send(BaseRecord::to(topic).key(&key).payload(&value))?;
         }
-        self.sent = self.events.len().min(self.sent + count);
+        self.sent = self.events.len().min(self.sent.saturating_add(count));
         producer.drain()
     }
 }
