@@ -83,9 +83,7 @@ struct Which {
     transform: Option<String>,
 }
 
-/// Makes callouts that are in doubt or given up again: each is a new request with a new id.
-///
-/// Whoever retries a call that is in doubt decides that it may be executed twice. Look at what the server knows of it first.
+/// Makes callouts in doubt or given up again, each as a new call with a new id: one in doubt may be executed twice.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: the broker; the hosts do it, wherever they run\n\
                         Example:  gristmill callouts retry shop.toml ID")]
