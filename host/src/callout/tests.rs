@@ -1,6 +1,7 @@
 //! The client against real servers on loopback: good days and bad ones.
 
 mod bad_days;
+mod chaos;
 mod desk;
 mod gates;
 mod idempotence;
