@@ -6,6 +6,7 @@ mod chain;
 mod commands;
 mod crashes;
 mod delivery_time;
+mod errand;
 mod hosts;
 mod orders;
 mod products;
