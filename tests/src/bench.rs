@@ -7,6 +7,7 @@
 //! what it has fetched before it begins, is not in it.
 
 mod boundary;
+mod callouts;
 mod fanout;
 mod load;
 mod meter;
@@ -19,6 +20,7 @@ mod transaction;
 mod watch;
 
 pub use boundary::boundary;
+pub use callouts::{callouts, waiting};
 pub use fanout::{Plan, fanout, restore};
 pub use load::produce_raw;
 pub use native::{Mode, loop_forever};

@@ -12,6 +12,7 @@
 mod appointments;
 mod check;
 mod crashes;
+mod deployment;
 mod outside;
 mod plugin;
 mod random;

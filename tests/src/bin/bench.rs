@@ -4,15 +4,17 @@
 //! `bench [ITEMS [PAIRS]]` compares the throughput of items,
 //! `bench fanout [ITEMS [PAIRS]]` follows class changes, both ways (`bench join`, `bench commands`: one of them),
 //! `bench restore [ITEMS [PAIRS]]` restores state,
-//! `bench activation [PRODUCTS [PAIRS]]` joins activations with product information.
+//! `bench activation [PRODUCTS [PAIRS]]` joins activations with product information,
+//! `bench waiting [ACTIVATIONS]` lets activations wait for it,
+//! `bench callouts [REQUESTS [PAIRS]]` makes HTTP requests for notifications.
 
 use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gristmill_tests::bench::{
-    Backlog, Mode, Plan, Report, Subject, Way, boundary, fanout, loop_forever, produce_raw, restore,
-    transactions,
+    Backlog, Mode, Plan, Report, Subject, Way, boundary, callouts, fanout, loop_forever, produce_raw,
+    restore, transactions, waiting,
 };
 use gristmill_tests::client::Client;
 use gristmill_tests::cluster::{Apache, Cluster};
@@ -50,6 +52,8 @@ fn main() -> Result<()> {
         ["join", sizes @ ..] => fanout(plan(sizes)?, Way::Join),
         ["commands", sizes @ ..] => fanout(plan(sizes)?, Way::Commands),
         ["activation", sizes @ ..] => plan(sizes).and_then(|plan| activation(plan.items, plan.pairs)),
+        ["callouts", sizes @ ..] => plan(sizes).and_then(|plan| callouts(plan.items, plan.pairs)),
+        ["waiting", sizes @ ..] => plan(sizes).and_then(|plan| waiting(plan.items)),
         ["restore", sizes @ ..] => plan(sizes).and_then(|plan| restore(plan.items, plan.pairs)),
         sizes => plan(sizes).and_then(|plan| measure(plan.items, plan.pairs)),
     }
@@ -62,7 +66,9 @@ fn plan(sizes: &[&str]) -> Result<Plan> {
         [items, pairs] => {
             (items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
         }
-        _ => bail!("usage: bench [fanout | join | commands | restore | activation] [ITEMS [PAIRS]]"),
+        _ => bail!(
+            "usage: bench [fanout | join | commands | restore | activation | waiting | callouts] [ITEMS [PAIRS]]"
+        ),
     };
     Ok(Plan { items, pairs, per_second: 500, idle: Duration::from_secs(15) })
 }

@@ -1,5 +1,6 @@
 //! Checks the callouts that a plugin wants: they leave the host with its credentials.
 
+use crate::config::endpoint::is_owned_header;
 use crate::io::Intent;
 use crate::task::spec::CalloutSpec;
 
@@ -9,22 +10,6 @@ const ID_LENGTH_MAX: usize = 256;
 const PATH_LENGTH_MAX: usize = 8 << 10;
 
 const HEADERS_MAX: usize = 64;
-
-/// The headers that the host writes, and those that are a connection's own matter.
-const OWNED: &[&str] = &[
-    "host",
-    "authorization",
-    "proxy-authorization",
-    "idempotency-key",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "keep-alive",
-    "upgrade",
-    "te",
-    "trailer",
-    "expect",
-];
 
 /// The size of an intent, in bytes, or what is wrong with it.
 pub(super) fn check(intent: &Intent, spec: &CalloutSpec) -> Result<usize, String> {
@@ -87,8 +72,8 @@ fn check_headers(headers: &[(String, String)], credentials: Option<&str>) -> Res
         if name.is_empty() || !name.bytes().all(is_token) {
             return Err(format!("has the header `{}`, which is no name of a header", shown(name)));
         }
-        let is_owned = |owned: &str| name.eq_ignore_ascii_case(owned);
-        if OWNED.iter().any(|owned| is_owned(owned)) || credentials.is_some_and(is_owned) {
+        let is_secret = |own: &str| own.eq_ignore_ascii_case(name);
+        if is_owned_header(name) || is_secret("authorization") || credentials.is_some_and(is_secret) {
             return Err(format!("has the header `{}`, which is the host's", shown(name)));
         }
         if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {

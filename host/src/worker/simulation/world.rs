@@ -10,17 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::config::base_url::BaseUrl;
-use crate::config::endpoint::{BoundEndpoint, CalloutBounds};
-use crate::config::manifest::{SourceKind, StoreDecl};
-use crate::config::pipeline::{
-    BatchBounds, BoundIndex, BoundSink, BoundSource, CommitBounds, Deployment, JobBounds, KeyPlacement,
-    Limits, PluginIdentity, Start, StateBounds,
-};
+use crate::config::pipeline::{BatchBounds, CommitBounds, Limits, Start};
 use crate::fault::{Code, Fault};
-use crate::id::{
-    Digest, EndpointIndex, Offset, Partition, SinkIndex, SourceIndex, Timestamp, TopicName, TopicPartition,
-};
+use crate::id::{Offset, Partition, Timestamp, TopicName, TopicPartition};
 use crate::io::{Answer, CalloutMode, TopicFacts};
 use crate::memory::{
     Call, Clients, Cluster, Content, Effect, Hook, Member, MemoryBroadcast, MemoryCallouts, MemoryServer,
@@ -30,7 +22,8 @@ use crate::status::{CalloutCounts, TaskState};
 use crate::task::order::Order;
 use crate::task::spec::Spec;
 use crate::task::state::PositionRecord;
-use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, ENDPOINT, Kind, Plugin};
+use crate::worker::simulation::deployment::deployment;
+use crate::worker::simulation::plugin::{BELIEVED_BYTES, BROKER_BYTES, CLASSES, Kind, Plugin};
 use crate::worker::simulation::random::Random;
 use crate::worker::{Ports, Settings, Turned, Worker};
 
@@ -540,71 +533,4 @@ fn key_of(content: &Content) -> String {
 fn record(key: &str, value: &str, timestamp: Timestamp) -> Content {
     let bytes = |text: &str| Some(text.as_bytes().to_vec());
     Content::Record { key: bytes(key), value: bytes(value), headers: Vec::new(), timestamp }
-}
-
-fn deployment(setup: Setup, index_version: u32) -> Deployment {
-    let sink = |index: u32, name: &str| BoundSink {
-        index: SinkIndex(index),
-        name: name.into(),
-        topic: name.into(),
-        after: Vec::new(),
-    };
-    let source = |index: u32, name: &str, kind, start| {
-        let (index, previous) = (SourceIndex(index), false);
-        Some(BoundSource { index, name: name.into(), kind, topic: name.into(), start, previous })
-    };
-    Deployment {
-        app: "sim".into(),
-        name: "join".into(),
-        plugin: PluginIdentity { name: "join".into(), version: "1".into(), digest: Digest([0; 32]) },
-        workers: 1,
-        sources: vec![
-            source(0, "items", SourceKind::Table, Start::Earliest),
-            source(CLASSES.0, "classes", SourceKind::Broadcast, Start::Earliest),
-            source(2, "updates", SourceKind::Stream, setup.start),
-        ],
-        sinks: vec![sink(0, "enriched"), sink(1, "notes")],
-        dead_letters: "dead".into(),
-        stores: vec![StoreDecl {
-            name: "counts".into(),
-            key: "text".into(),
-            value: "text".into(),
-            description: String::new(),
-        }],
-        indexes: vec![BoundIndex {
-            name: "by-class".into(),
-            on: "items".into(),
-            version: index_version,
-            config_digest: Digest([0; 32]),
-        }],
-        jobs: vec!["follow".into()],
-        state_version: 1,
-        config_json: "{}".into(),
-        limits: setup.limits,
-        commit: setup.commit,
-        batch: setup.batch,
-        state_bounds: StateBounds::default(),
-        key_placement: KeyPlacement::default(),
-        job_bounds: JobBounds { step_outputs: 2, ..JobBounds::default() },
-        timers: true,
-        endpoints: vec![BoundEndpoint {
-            index: EndpointIndex(0),
-            name: ENDPOINT.into(),
-            methods: vec!["GET".into()],
-            base_url: BaseUrl::parse("http://none").unwrap(),
-            mode: setup.mode,
-            timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            concurrency: 3,
-            per_second: None,
-            response_bytes: 1_000,
-            give_up_after: None,
-            remember: Duration::from_secs(3_600),
-            credentials: None,
-            ca_file: None,
-            proxy: None,
-        }],
-        callout_bounds: CalloutBounds { pending: 6 },
-        review: "review".into(),
-    }
 }
