@@ -25,8 +25,11 @@ use crate::wait::{self, Seen};
 
 const PARTITIONS: i32 = 4;
 
-/// Requests under way at the same time.
-const CONCURRENCY: u64 = 64;
+/// Connections of the plain client: the server takes no more requests with more of them.
+const CLIENTS: u64 = 64;
+
+/// Requests of the host under way at the same time. All that leave in a transaction wait for the next one to be settled.
+const CONCURRENCY: u64 = 1_024;
 
 /// How many lines the server writes for a request.
 const LINES: u64 = 3;
@@ -41,7 +44,9 @@ const TIMED: u64 = 200;
 pub fn callouts(requests: u64, pairs: usize) -> Result<()> {
     let kafka = Apache::shared()?;
     let client = kafka.client();
-    println!("{requests} requests, {CONCURRENCY} at the same time, {pairs} pairs");
+    println!(
+        "{requests} requests, {CLIENTS} plain connections, {CONCURRENCY} calls at a time, {pairs} pairs"
+    );
     let mut ratios = Vec::new();
     for pair in 0..=pairs {
         let plain = plain(requests)?;
@@ -116,12 +121,12 @@ fn plain(requests: u64) -> Result<f64> {
     let started = Instant::now();
     std::thread::scope(|scope| {
         let clients: Vec<_> =
-            (0..CONCURRENCY).map(|_| scope.spawn(|| get_many(&address, requests / CONCURRENCY))).collect();
+            (0..CONCURRENCY).map(|_| scope.spawn(|| get_many(&address, requests / CLIENTS))).collect();
         clients
             .into_iter()
             .try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
     })?;
-    let made = requests / CONCURRENCY * CONCURRENCY;
+    let made = requests / CLIENTS * CLIENTS;
     Ok(made as f64 / started.elapsed().as_secs_f64())
 }
 
@@ -130,7 +135,7 @@ fn get_many(address: &str, count: u64) -> Result<()> {
     stream.set_nodelay(true)?;
     let (mut reader, mut stream) = (BufReader::new(stream.try_clone()?), stream);
     for n in 0..count {
-        write!(stream, "GET /products/X-{n} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
+        stream.write_all(format!("GET /products/X-{n} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
         let (mut line, mut length) = (String::new(), 0);
         loop {
             line.clear();
@@ -194,11 +199,12 @@ fn latencies(client: &Client) -> Result<Vec<Duration>> {
     let [activation, information] = ["activation", "information"].map(|name| format!("{app}-{name}"));
     client.create_topic(&activation, PARTITIONS, &[])?;
     client.create_topic(&information, PARTITIONS, &[("cleanup.policy", "compact")])?;
+    client.create_topic(&format!("{app}-notifications"), PARTITIONS, &[])?;
     let chain = Chain { app: &app, client, base_url: &server.base_url(), is_eager: true };
     let path = chain.write(&[chain.activation()?, chain.lookup()?])?;
     host::command(&["topics", "--create"], &path)?;
     let process = host::run(&path)?;
-    let producer = client.producer(&[("linger.ms", "0")])?;
+    let producer = client.producer(&[("partitioner", "murmur2_random"), ("linger.ms", "0")])?;
     for n in 0..TIMED {
         let (key, value) = load::information(n);
         producer.send(BaseRecord::<str, str>::to(&information).key(&key).payload(&value))?;

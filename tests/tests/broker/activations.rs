@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 const AT_MOST_ONCE: usize = 20_000;
 
 /// The same in the other mode, fewer so that the whole suite does not take too long.
-const IDEMPOTENT: usize = 5_000;
+const IDEMPOTENT: usize = 2_000;
 
 const KILLS: usize = 10;
 const ZOMBIES: usize = 3;
