@@ -29,8 +29,6 @@ struct Head {
 
 /// Serves until the client closes the connection, or a bad day ends it.
 pub(super) fn serve(stream: TcpStream, journal: &Journal, behaviour: &Behaviour) -> Result<()> {
-    // An answer that waited for the client's acknowledgement would measure that.
-    stream.set_nodelay(true)?;
     stream.set_nodelay(true)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     loop {
