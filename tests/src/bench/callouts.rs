@@ -16,7 +16,7 @@ use rdkafka::producer::BaseRecord;
 use super::load;
 use super::meter;
 use super::subject::LIMIT;
-use crate::client::{Client, unique};
+use crate::client::{Client, Isolation, unique};
 use crate::cluster::{Apache, Cluster};
 use crate::host;
 use crate::rest_server::{Behaviour, RestServer};
@@ -30,6 +30,9 @@ const CLIENTS: u64 = 64;
 
 /// Requests of the host under way at the same time. All that leave in a transaction wait for the next one to be settled.
 const CONCURRENCY: u64 = 1_024;
+
+/// How long activations wait, where they expire: long enough for all of them to come.
+const WAIT: Duration = Duration::from_secs(120);
 
 /// How many lines the server writes for a request.
 const LINES: u64 = 3;
@@ -82,14 +85,15 @@ pub fn waiting(activations: u64) -> Result<()> {
     client.create_topic(&activation, PARTITIONS, &[])?;
     client.create_topic(&information, PARTITIONS, &[("cleanup.policy", "compact")])?;
     let pipeline = Chain { app: &app, client: &client, base_url: "http://127.0.0.1:9", is_eager: false };
-    let path = pipeline.write(&[pipeline.activation()?])?;
+    let activated = pipeline.activation()? + &format!("config.wait = \"{}s\"\n", WAIT.as_secs());
+    let path = pipeline.write(&[activated])?;
     host::command(&["topics", "--create"], &path)?;
     let process = host::run(&path)?;
     let resident = |what: &str| -> Result<()> {
         println!("  {what}: {:.0} MiB", meter::resident(process.pid())?);
         Ok(())
     };
-    println!("memory of a host, while activations wait for their information");
+    println!("memory of a host, while activations wait for their information for {WAIT:?}");
     wait_for_group(&client, &app, "activation")?;
     resident("none")?;
     let producer = client.producer(&load::FILLING)?;
@@ -111,6 +115,24 @@ pub fn waiting(activations: u64) -> Result<()> {
         })?;
         resident(&format!("{}", half * tenth))?;
     }
+    let expired = format!("{app}-expired");
+    let count = || -> Result<i64> {
+        let partitions = 0..client.partitions(&expired)?;
+        partitions.map(|partition| client.end(&expired, partition, Isolation::Committed)).sum()
+    };
+    let mut first = None;
+    let (last, all) = wait::until_within(LIMIT, "all activations to expire", || {
+        let (count, now) = (count()?, Instant::now());
+        if first.is_none() && count > 0 {
+            first = Some((now, count));
+        }
+        // Markers of transactions count, too.
+        Ok(if u64::try_from(count)? >= activations { Seen::Yes((now, count)) } else { Seen::NotYet(format!("{count}")) })
+    })?;
+    let (first, before) = first.context("nothing was seen to expire")?;
+    let rate = (all - before) as f64 / (last - first).as_secs_f64();
+    println!("  they expire, {rate:.0} a second");
+    resident("in the end")?;
     process.kill()
 }
 

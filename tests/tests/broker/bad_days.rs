@@ -92,8 +92,10 @@ fn stops_a_task_whose_changelog_was_cut() -> Result<()> {
     let mut catalogue = Catalogue::new(&shop, sent)?;
     catalogue.send_all()?;
     Fold::new(&shop)?.await_count(before + sent / 2, &mut [&mut host])?;
-    let log = end(host)?;
-    ensure!(log.matches("state_lost").count() == 1, "not one task has stopped:\n{log}");
+    let status = host.terminate(wait::PATIENCE)?;
+    let log = host.output()?;
+    ensure!(status.code() == Some(3), "a stopped task is not told of in the end: {status}\n{log}");
+    ensure!(log.matches("stopped a task").count() == 1, "not one task has stopped:\n{log}");
     ensure!(log.contains("is not whole"), "another reason:\n{log}");
     Ok(())
 }

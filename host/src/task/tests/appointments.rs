@@ -293,6 +293,27 @@ fn timer_comes_again_after_an_abort_and_not_after_a_commit() {
 }
 
 #[test]
+fn fires_nothing_early_and_nothing_twice_when_the_clock_jumps() {
+    let wall = |name, due| timer(TimerClock::WallClock, name, due);
+    let mut bench = waking(vec![wall("a", 2_000_000), wall("b", 3_000_000)]);
+    set(&mut bench);
+    bench.now = Timestamp(2_500_000);
+    bench.drain();
+    tell_ends(&mut bench, 0);
+    assert_eq!(names(&bench.drain()), ["a"]);
+    bench.commit();
+
+    bench.now = Timestamp(0);
+    bench.elapsed += Duration::from_secs(1);
+    assert!(bench.drain().is_empty() && !bench.task.wants_ends());
+    bench.now = Timestamp(9_000_000);
+    bench.drain();
+    tell_ends(&mut bench, 0);
+
+    assert_eq!(names(&bench.drain()), ["b"]);
+}
+
+#[test]
 fn timer_waits_for_what_lay_in_the_sources_when_it_was_due() {
     let mut bench = waking(vec![timer(TimerClock::WallClock, "a", 5)]);
     set(&mut bench);
