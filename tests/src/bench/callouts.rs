@@ -116,9 +116,9 @@ pub fn waiting(activations: u64) -> Result<()> {
         resident(&format!("{}", half * tenth))?;
     }
     let expired = format!("{app}-expired");
+    let (ends, partitions) = (client.ends()?, client.partitions(&expired)?);
     let count = || -> Result<i64> {
-        let partitions = 0..client.partitions(&expired)?;
-        partitions.map(|partition| client.end(&expired, partition, Isolation::Committed)).sum()
+        (0..partitions).map(|partition| ends.end(&expired, partition, Isolation::Committed)).sum()
     };
     let mut first = None;
     let (last, all) = wait::until_within(LIMIT, "all activations to expire", || {
@@ -127,7 +127,11 @@ pub fn waiting(activations: u64) -> Result<()> {
             first = Some((now, count));
         }
         // Markers of transactions count, too.
-        Ok(if u64::try_from(count)? >= activations { Seen::Yes((now, count)) } else { Seen::NotYet(format!("{count}")) })
+        Ok(if u64::try_from(count)? >= activations {
+            Seen::Yes((now, count))
+        } else {
+            Seen::NotYet(format!("{count}"))
+        })
     })?;
     let (first, before) = first.context("nothing was seen to expire")?;
     let rate = (all - before) as f64 / (last - first).as_secs_f64();
