@@ -147,7 +147,7 @@ fn plain(requests: u64) -> Result<f64> {
     let started = Instant::now();
     std::thread::scope(|scope| {
         let clients: Vec<_> =
-            (0..CONCURRENCY).map(|_| scope.spawn(|| get_many(&address, requests / CLIENTS))).collect();
+            (0..CLIENTS).map(|_| scope.spawn(|| get_many(&address, requests / CLIENTS))).collect();
         clients
             .into_iter()
             .try_for_each(|client| client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?)
