@@ -16,169 +16,30 @@
 //! predecessor may take to send the answer through the inbox.
 
 mod look;
+mod open;
 mod orders;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::Timestamp;
-use crate::io::{Answer, Call, CalloutMode, Ended, Intent, Permit, Reason, Response};
+use crate::io::{Answer, CalloutMode, Ended, Intent, Reason, Response};
 use crate::record::Chunk;
 use crate::sabotage::{self, Rule};
 use crate::status::CalloutCounts;
+pub use crate::task::callouts::open::Departures;
+pub(crate) use crate::task::callouts::open::OpenCallouts;
+use crate::task::callouts::open::{Entry, Where};
 use crate::task::effects::Effects;
 use crate::task::run::{Goal, Run};
-use crate::task::spec::{ANSWERS, CalloutSpec};
+use crate::task::spec::ANSWERS;
 use crate::task::state::callout::{CalloutRow, Stage};
 use crate::task::{Surroundings, Task, Turn};
 
 /// How long ids are remembered whose endpoint is not known any more.
 const REMEMBER: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// What memory knows of the callouts that have not ended.
-#[derive(Debug)]
-pub(crate) struct OpenCallouts {
-    /// As the open transaction has them, in the order of their intents.
-    open: BTreeMap<u64, Entry>,
-    numbers: BTreeMap<String, u64>,
-    /// The state has others now, perhaps.
-    is_stale: bool,
-    /// What was told, until the commit that carries it is known.
-    answers: BTreeMap<String, Answer>,
-    /// The answers that are in a run.
-    handed: BTreeSet<String>,
-    /// The answers that are in the open transaction.
-    carried: BTreeSet<String>,
-    /// When calls that a predecessor left are in doubt.
-    left: BTreeMap<String, Duration>,
-    departures: Departures,
-    /// The task is about to be given away: nothing new is begun.
-    is_draining: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    id: String,
-    row: CalloutRow,
-    place: Where,
-}
-
-/// Where a callout is, beside its stage.
-#[derive(Debug)]
-enum Where {
-    /// In the queue.
-    Queued,
-    /// Dispatching in the open transaction.
-    Leaving(Permit),
-    /// Under way in this process, or its answer is here.
-    Away,
-    /// Dispatching, and not in this process.
-    Left,
-}
-
-/// What follows from a commit.
-#[derive(Debug, Default)]
-pub struct Departures {
-    /// Calls whose answer was carried by it.
-    pub settled: Vec<String>,
-    /// Calls to be made now.
-    pub calls: Vec<(Call, Permit)>,
-}
-
-impl Default for OpenCallouts {
-    fn default() -> Self {
-        Self {
-            open: BTreeMap::new(),
-            numbers: BTreeMap::new(),
-            is_stale: true,
-            answers: BTreeMap::new(),
-            handed: BTreeSet::new(),
-            carried: BTreeSet::new(),
-            left: BTreeMap::new(),
-            departures: Departures::default(),
-            is_draining: false,
-        }
-    }
-}
-
-impl OpenCallouts {
-    /// Nothing of the open transaction counts. Answers stay.
-    pub(crate) fn rewind(&mut self) {
-        self.open.clear();
-        self.numbers.clear();
-        self.handed.clear();
-        self.carried.clear();
-        self.departures = Departures::default();
-        self.is_stale = true;
-    }
-
-    fn add(&mut self, id: String, row: CalloutRow, place: Where) {
-        self.numbers.insert(id.clone(), row.number);
-        self.open.insert(row.number, Entry { id, row, place });
-    }
-
-    fn remove(&mut self, id: &str) {
-        if let Some(number) = self.numbers.remove(id) {
-            self.open.remove(&number);
-        }
-    }
-
-    fn entry(&mut self, id: &str) -> Option<&mut Entry> {
-        let number = self.numbers.get(id)?;
-        self.open.get_mut(number)
-    }
-
-    /// The transaction is committed.
-    fn commit(&mut self, spec: &CalloutSpec) {
-        for id in std::mem::take(&mut self.carried) {
-            self.answers.remove(&id);
-            self.departures.settled.push(id);
-        }
-        self.depart(spec);
-    }
-
-    /// Calls leave whose `dispatching` is committed.
-    fn depart(&mut self, spec: &CalloutSpec) {
-        for entry in self.open.values_mut().filter(|entry| matches!(entry.place, Where::Leaving(_))) {
-            let Where::Leaving(permit) = std::mem::replace(&mut entry.place, Where::Away) else { continue };
-            if let Some(call) = entry.call(spec) {
-                self.departures.calls.push((call, permit));
-            }
-        }
-    }
-}
-
-impl Entry {
-    fn call(&self, spec: &CalloutSpec) -> Option<Call> {
-        let row = &self.row;
-        Some(Call {
-            id: self.id.clone(),
-            endpoint: spec.endpoint(&row.endpoint)?.index,
-            method: row.method.clone(),
-            path: row.path.clone(),
-            headers: row.headers.clone(),
-            body: row.body.clone(),
-            attempts: row.attempts,
-            intended: row.intended,
-            // Known to whoever made the commit.
-            committed: Duration::ZERO,
-        })
-    }
-
-    fn response(&self, answer: &Answer) -> Response {
-        Response {
-            id: self.id.clone(),
-            endpoint: self.row.endpoint.clone(),
-            mode: self.row.mode,
-            ended: answer.ended.clone(),
-            attempts: answer.attempts,
-            key: self.row.key.clone(),
-            context: self.row.context.clone(),
-        }
-    }
-}
 
 /// What is known of a call that a predecessor left.
 fn in_doubt(id: &str, row: &CalloutRow) -> Answer {
@@ -187,7 +48,7 @@ fn in_doubt(id: &str, row: &CalloutRow) -> Answer {
     Answer { id: id.to_owned(), ended: Ended::InDoubt(reason), attempts: row.attempts.saturating_add(1) }
 }
 
-/// OpenCallouts, seen from the worker.
+/// Callouts, seen from the worker.
 impl Task {
     /// Whether it has so many callouts that it takes no more records.
     pub(super) fn is_full_of_callouts(&self) -> bool {
@@ -230,7 +91,7 @@ impl Task {
     }
 }
 
-/// OpenCallouts, seen from the task.
+/// Callouts, seen from the task.
 impl Task {
     /// The task begins anew, and nothing is known but its state.
     pub(super) fn open_callouts(&mut self) {
@@ -311,6 +172,9 @@ impl Task {
                 }
             }
         }
+        if self.callouts.left.is_empty() {
+            return;
+        }
         let now = around.elapsed;
         let is_over = |entry: &&mut Entry| matches!(entry.place, Where::Left);
         let (left, answers) = (&mut self.callouts.left, &mut self.callouts.answers);
@@ -335,10 +199,11 @@ impl Task {
         let callouts = &mut self.callouts;
         let mut full: BTreeSet<String> = BTreeSet::new();
         let mut changed: Vec<(String, CalloutRow)> = Vec::new();
+        // Rare, and to look for it at each callout would cost a large queue dear.
+        let has_unsent = callouts.answers.values().any(|answer| answer.ended == Ended::NotSent);
         for entry in callouts.open.values_mut() {
-            let unsent = callouts
-                .answers
-                .get(&entry.id)
+            let unsent = if has_unsent { callouts.answers.get(&entry.id) } else { None };
+            let unsent = unsent
                 .filter(|answer| answer.ended == Ended::NotSent && !callouts.carried.contains(&entry.id));
             if let Some(answer) = unsent {
                 entry.row.attempts = answer.attempts;
@@ -379,11 +244,17 @@ impl Task {
     fn hand_out(&mut self) -> Option<Turn> {
         let callouts = &mut self.callouts;
         let (mut records, mut responses) = (Chunk::new(), Vec::new());
-        for (number, entry) in &callouts.open {
-            let Some(answer) = callouts.answers.get(&entry.id) else { continue };
-            if answer.ended == Ended::NotSent || callouts.handed.contains(&entry.id) {
+        let is_ready =
+            |answer: &&Answer| answer.ended != Ended::NotSent && !callouts.handed.contains(&answer.id);
+        // Those that the open transaction carries have no number any more.
+        let number = |answer: &Answer| Some((*callouts.numbers.get(&answer.id)?, answer.id.clone()));
+        let mut ready: Vec<_> = callouts.answers.values().filter(is_ready).filter_map(number).collect();
+        // In the order of their intents.
+        ready.sort_unstable();
+        for (number, id) in &ready {
+            let (Some(entry), Some(answer)) = (callouts.open.get(number), callouts.answers.get(id)) else {
                 continue;
-            }
+            };
             let body = match &answer.ended {
                 Ended::Answered { body, .. } => Some(body.as_slice()),
                 Ended::GaveUp(_) | Ended::InDoubt(_) | Ended::NotSent => None,

@@ -3,7 +3,7 @@
 use crate::event;
 use crate::fault::Fault;
 use crate::io::{Answer, Ended};
-use crate::task::callouts::Where;
+use crate::task::callouts::open::Where;
 use crate::task::state::callout::{CalloutRow, Stage};
 use crate::task::{Surroundings, Task};
 
