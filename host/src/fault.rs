@@ -190,6 +190,29 @@ codes! {
         "The worker lost its place in the consumer group before it could commit.",
         "Nothing, if it is rare; else raise `max.poll.interval.ms` or lower the limits of the plugin's calls.";
 
+    // Ingests.
+    ColumnMissing = "column_missing", Host, Never:
+        "The query of an ingest, or the items of its table, have no column or attribute of a name that the pipeline file uses.",
+        "Correct `key` or `value` in `[ingest.NAME]`, or the query; the message names what there is.";
+    IngestKeyNull = "ingest_key_null", Host, Never:
+        "A row of an ingest has no key: it is NULL, empty, or of a type that is no key. Nothing was published.",
+        "Correct the row, or leave it out with the query.";
+    IngestKeyTwice = "ingest_key_twice", Host, Never:
+        "Two rows of an ingest have the same key, so that it is not known which of them is meant. Nothing was published.",
+        "Correct the rows or the query; the key must be unique.";
+    IngestValueUnfit = "ingest_value_unfit", Host, Never:
+        "A value of a row does not have the type that the pipeline file gives it. Nothing was published.",
+        "Correct the row, or the member's `type` in `[ingest.NAME.value]`.";
+    IngestDeletes = "ingest_deletes", Host, Never:
+        "A run of an ingest would delete more of the published keys than `deletes_max` allows: an emptied table, perhaps. Nothing was published.",
+        "Look at the table. If it is right, run `gristmill ingest sql FILE --allow-deletes`.";
+    IngestTooLarge = "ingest_too_large", Host, Never:
+        "An ingest has more rows than `rows_max`. Nothing was published.",
+        "Raise `rows_max` in `[ingest.NAME]`: each row takes about 100 bytes of memory and its key.";
+    IngestSuperseded = "ingest_superseded", Host, Backoff:
+        "A later run of the same ingest has taken over; this one published nothing.",
+        "Nothing: the later run publishes what is newer.";
+
     // The host itself.
     StateDirUnusable = "state_dir_unusable", Host, Never:
         "The state directory cannot be made, written or locked.",

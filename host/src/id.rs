@@ -58,6 +58,11 @@ macro_rules! number {
 }
 
 name! {
+    /// The name of an ingest in a pipeline file.
+    IngestName
+}
+
+name! {
     /// The id of an application: the prefix of everything that the host creates in Kafka.
     AppId
 }

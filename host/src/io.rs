@@ -4,6 +4,7 @@
 //! The commit path that ties them together is in `worker` and exists once.
 
 mod callouts;
+mod ingest;
 mod placement;
 mod restore;
 mod sink;
@@ -16,6 +17,7 @@ mod transform;
 pub use callouts::{
     Answer, Call, CalloutMode, Callouts, Ended, Intent, NoCallouts, Permit, Reason, Response, Responses,
 };
+pub use ingest::{Change, Outlet, PublishError, Published};
 pub use placement::partition_of;
 pub use restore::{Restored, Restorer, Until};
 pub use sink::{CauseId, Outgoing, Sink, TopicFacts, TransactionError};

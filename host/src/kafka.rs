@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! source  broadcast  tail  restorer  ends  sample   what the host reads
-//! sink    produce    topics                 what it writes and makes
+//! sink    produce    outlet    topics       what it writes and makes
 //! consumer  producer  clerk  identity       thin clients: one owner, a few calls
 //! client  native  error                     settings, pointers with owners, codes
 //! ```
@@ -24,6 +24,7 @@ mod fetched;
 mod identity;
 mod members;
 mod native;
+pub mod outlet;
 pub mod produce;
 mod producer;
 mod rebalance;

@@ -7,7 +7,7 @@
 //! cli  main                                       what a person types
 //! app  api                                        joins adapters to workers
 //! worker  driver                                  the poll loop and the one commit path
-//! task | kafka  store  plugin  callout  memory    the heart, and the adapters that never import each other
+//! task | kafka  store  plugin  callout  ingest  memory    the heart, and the adapters that never import each other
 //! io  config  event  status  view                 ports, configuration, logs and metrics
 //! record  fault  sabotage                         what flows, what goes wrong, and what tests break
 //! id  clock                                       names, numbers, time
@@ -29,6 +29,7 @@ pub mod driver;
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod ingest;
 pub mod io;
 pub mod kafka;
 pub mod memory;

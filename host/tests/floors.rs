@@ -60,9 +60,15 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         names: &["hyper", "hyper_util", "http_body_util", "rustls", "tokio_rustls", "tokio"],
-        owners: &["callout"],
+        owners: &["callout", "ingest"],
         in_tests: false,
-        reason: "only `callout` knows the HTTP client and waits for more than one thing at a time",
+        reason: "only `callout` and `ingest` talk to the outside world and wait for more than one thing at a time",
+    },
+    Reserved {
+        names: &["sqlx", "aws_config", "aws_sdk_dynamodb"],
+        owners: &["ingest"],
+        in_tests: false,
+        reason: "only `ingest` knows databases of the outside world",
     },
     Reserved {
         names: &["SystemTime::now", "Instant::now"],

@@ -100,7 +100,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::endpoint::{Credentials, SecretSource};
+    use crate::config::endpoint::Credentials;
+    use crate::config::secret::SecretSource;
     use crate::id::{EndpointIndex, Timestamp};
 
     fn call(path: &str, headers: &[(&str, &str)]) -> Call {

@@ -4,9 +4,9 @@ use std::fmt;
 
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::config::endpoint::{Credentials, SecretSource};
+use crate::config::endpoint::Credentials;
 use crate::config::env::Lookup;
-use crate::fault::{Code, Fault};
+use crate::fault::Fault;
 
 /// A header with a secret value. Neither `Debug` nor `Display` shows the value.
 #[derive(Clone)]
@@ -21,33 +21,12 @@ impl Secret {
     /// # Errors
     /// `secret_missing`, which names the place and never the value.
     pub(super) fn read(endpoint: &str, from: &Credentials, lookup: Lookup<'_>) -> Result<Self, Fault> {
-        let place = match &from.from {
-            SecretSource::Env(variable) => format!("the environment variable `{variable}`"),
-            SecretSource::File(path) => format!("the file `{}`", path.display()),
-        };
-        let fault = |problem: &str| {
-            let message = format!("endpoint `{endpoint}` has no secret: {place} {problem}");
-            Fault::new(Code::SecretMissing, message)
-        };
-        let text = match &from.from {
-            SecretSource::Env(variable) => {
-                lookup(variable).ok_or_else(|| fault("is not set, or is no text"))?
-            }
-            SecretSource::File(path) => {
-                // The error of a file that is no text could quote it; its kind cannot.
-                std::fs::read_to_string(path)
-                    .map_err(|error| fault("cannot be read").because(error.kind().to_string()))?
-            }
-        };
-        // Editors and `echo` end a file with a line break.
-        let text = text.strip_suffix('\n').unwrap_or(&text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        if text.is_empty() {
-            return Err(fault("is empty"));
-        }
+        let owner = format!("endpoint `{endpoint}`");
+        let text = from.from.read(&owner, lookup)?;
+        let fault = |problem: &str| from.from.missing(&owner, problem);
         let name = HeaderName::from_bytes(from.header.as_bytes())
             .map_err(|_| fault("is for a header whose name is none"))?;
-        let mut value = HeaderValue::from_str(text).map_err(|_| {
+        let mut value = HeaderValue::from_str(text.expose()).map_err(|_| {
             fault("holds what cannot be the value of a header, such as a line break in its middle")
         })?;
         value.set_sensitive(true);
@@ -76,6 +55,8 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::config::secret::SecretSource;
+    use crate::fault::Code;
 
     fn credentials(from: SecretSource) -> Credentials {
         Credentials { header: "Authorization".to_owned(), from }

@@ -34,7 +34,13 @@ pub fn assemble(raw: &Raw, resolve: Resolve<'_>) -> Result<Pipeline, Fault> {
         check_runnable(transform, &manifest)?;
         deployments.push(deploy(&raw.app.id, transform, &manifest, digest)?);
     }
-    Ok(Pipeline { app: raw.app.clone(), kafka: raw.kafka.clone(), deployments })
+    Ok(Pipeline {
+        app: raw.app.clone(),
+        kafka: raw.kafka.clone(),
+        deployments,
+        ingests: raw.ingests.clone(),
+        http: raw.http.clone(),
+    })
 }
 
 /// Says which transform a plugin's fault belongs to.

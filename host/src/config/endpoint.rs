@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::base_url::BaseUrl;
+use crate::config::secret::SecretSource;
 use crate::id::EndpointIndex;
 use crate::io::CalloutMode;
 
@@ -74,15 +75,6 @@ pub struct Credentials {
     pub header: String,
     /// Where its value is.
     pub from: SecretSource,
-}
-
-/// Where a secret is.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SecretSource {
-    /// In this environment variable.
-    Env(String),
-    /// In this file; a line break at its end is not part of it.
-    File(PathBuf),
 }
 
 /// How many callouts a task may have that have not ended.

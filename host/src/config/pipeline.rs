@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::endpoint::{BoundEndpoint, CalloutBounds};
+use crate::config::ingest::{HttpListener, Ingest};
 use crate::config::manifest::{SourceKind, StoreDecl};
 use crate::id::{AppId, Digest, InstanceName, SinkIndex, SourceIndex, TopicName, TransformName};
 
@@ -19,6 +20,10 @@ pub struct Pipeline {
     pub kafka: Kafka,
     /// The transforms, in the order of the file.
     pub deployments: Vec<Deployment>,
+    /// The ingests, in the order of the file.
+    pub ingests: Vec<Ingest>,
+    /// Where the ingests of HTTP listen.
+    pub http: HttpListener,
 }
 
 /// The application that a host process is a part of.

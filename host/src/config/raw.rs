@@ -1,6 +1,6 @@
 //! The pipeline file as it is written: types and bounds are checked, but not yet against any plugin.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::api_address;
@@ -8,6 +8,7 @@ use crate::config::client;
 use crate::config::document::{self, Entry, Item, Place, Table};
 use crate::config::endpoint::CalloutBounds;
 use crate::config::env::{self, Lookup};
+use crate::config::ingest::{HttpListener, Ingest};
 use crate::config::pipeline::{
     App, BatchBounds, CommitBounds, JobBounds, Kafka, KeyPlacement, Limits, Start, StateBounds,
 };
@@ -16,6 +17,8 @@ use crate::fault::{Code, Fault};
 use crate::id::{AppId, InstanceName, TopicName, TransformName};
 
 mod endpoints;
+mod ingests;
+mod secrets;
 
 pub use endpoints::{EndpointLimits, RawEndpoint};
 
@@ -26,8 +29,12 @@ pub struct Raw {
     pub app: App,
     /// `[kafka]`.
     pub kafka: Kafka,
-    /// `[transforms.NAME]`, in the order of the file; at least one.
+    /// `[transforms.NAME]`, in the order of the file; at least one, unless there is an ingest.
     pub transforms: Vec<RawTransform>,
+    /// `[ingest.NAME]`, in the order of the file. Nothing of them depends on a plugin.
+    pub ingests: Vec<Ingest>,
+    /// `[http]`, defaults filled in.
+    pub http: HttpListener,
 }
 
 /// A transform before its plugin is known.
@@ -130,17 +137,30 @@ pub fn read(path: &Path, lookup: Lookup<'_>) -> Result<Raw, Fault> {
 pub fn parse(path: &Path, text: &str, lookup: Lookup<'_>) -> Result<Raw, Fault> {
     let base = path.parent().unwrap_or(Path::new(""));
     let document = document::parse(&path.display().to_string(), text)?;
-    let root = document.table(&["app", "kafka", "transforms"])?;
+    let root = document.table(&["app", "kafka", "transforms", "ingest", "http"])?;
     let app = parse_app(root.require("app")?, base, lookup)?;
     let kafka = parse_kafka(root.require("kafka")?, lookup)?;
+    let ingests = bindings(&root, "ingest", |entry| ingests::parse_ingest(&app.id, entry, base, lookup))?;
+    let http = root.get("http").map(|item| ingests::parse_listener(item, base)).transpose()?;
+    let transforms = parse_transforms(&root, ingests.is_empty(), base, lookup)?;
+    Ok(Raw { app, kafka, transforms, ingests, http: http.unwrap_or_default() })
+}
+
+fn parse_transforms(
+    root: &Table<'_>,
+    is_needed: bool,
+    base: &Path,
+    lookup: Lookup<'_>,
+) -> Result<Vec<RawTransform>, Fault> {
+    if !is_needed && root.get("transforms").is_none() {
+        return Ok(Vec::new());
+    }
     let transforms = root.require("transforms")?.open_table()?;
     let hint = "add a section `[transforms.NAME]`";
-    if transforms.entries().is_empty() {
+    if is_needed && transforms.entries().is_empty() {
         return Err(transforms.place().fault(Code::MissingKey, "has no transform in it").hint(hint));
     }
-    let transform = |entry: &Entry| parse_transform(entry, base, lookup);
-    let transforms = transforms.entries().iter().map(transform).collect::<Result<_, _>>()?;
-    Ok(Raw { app, kafka, transforms })
+    transforms.entries().iter().map(|entry| parse_transform(entry, base, lookup)).collect()
 }
 
 fn parse_app(item: &Item, base: &Path, lookup: Lookup<'_>) -> Result<App, Fault> {
@@ -241,6 +261,13 @@ fn parse_plugin(item: &Item, base: &Path) -> Result<PluginRef, Fault> {
     match item.text()? {
         "" => Err(item.place().invalid("is empty, it must be `builtin:NAME` or the path of a `.wasm` file")),
         text => Ok(PluginRef::parse(text, base)),
+    }
+}
+
+fn parse_path(item: &Item, base: &Path) -> Result<PathBuf, Fault> {
+    match item.text()? {
+        "" => Err(item.place().invalid("is empty, it must be the path of a file")),
+        text => Ok(base.join(text)),
     }
 }
 

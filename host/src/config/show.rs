@@ -8,6 +8,7 @@ use crate::config::raw::{GUARANTEE, Raw, RawTransform};
 use crate::config::units::{format_duration, format_size};
 
 mod endpoints;
+mod ingests;
 
 /// The pipeline as the text of a pipeline file that means the same. Values of client options that may be secret are
 /// left out. `manifests` are those of the transforms' plugins, in their order.
@@ -17,6 +18,7 @@ pub fn show(raw: &Raw, pipeline: &Pipeline, manifests: &[Manifest]) -> String {
     {
         text.push_str(&section(transform, deployment, manifest));
     }
+    text.push_str(&ingests::sections(pipeline));
     text
 }
 
@@ -240,6 +242,23 @@ mod tests {
         assert_eq!(read(&text).1.deployments, read(&file).1.deployments, "{text}");
         assert!(text.contains("# give_up_after: never\n"), "{text}");
         assert!(text.contains("credentials = { header = \"X-Key\", from_env = \"TOKEN\" }"), "{text}");
+    }
+
+    #[test]
+    fn writes_what_is_ingested_and_where_its_secrets_are() {
+        let file = format!(
+            "{FILE}[ingest.sql]\nkind = 'sql'\ntopic = 'c'\ndatabase = 'sqlite:/x.db'\nquery = 'q'\nkey = 'k'\n\
+            value.'a b' = {{ column = 'c', type = 'json' }}\nschedule.every = '10m'\n\
+            [ingest.old]\nkind = 'dynamodb'\ntopic = 'c'\ntable = 't'\nkey = 'k'\nregion = 'r'\n\
+            [ingest.rest]\nkind = 'http'\ntopic = 'c'\ntoken.from_env = 'T'\nrate = 5\n\
+            [http]\nlisten = '0.0.0.0:1'\ntls = {{ certificate = '/c', key = '/k' }}\n"
+        );
+        let text = shown(&file);
+
+        let (again, first) = (read(&text).1, read(&file).1);
+        assert_eq!((again.ingests, again.http), (first.ingests, first.http), "{text}");
+        assert!(text.contains("token = { from_env = \"T\" }\n# schema: any JSON\n"), "{text}");
+        assert!(text.contains("# value: every attribute but the key\n"), "{text}");
     }
 
     #[test]

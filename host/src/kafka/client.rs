@@ -150,12 +150,17 @@ pub(super) fn producer(kafka: &Kafka, client_id: &str, batch_bytes: usize) -> Cl
     config
 }
 
-/// The producer of a worker.
-pub(super) fn transactional(kafka: &Kafka, transactional_id: &str, batch_bytes: usize) -> ClientConfig {
+/// A producer of transactions, which their coordinator aborts after `timeout`.
+pub(super) fn transactional(
+    kafka: &Kafka,
+    transactional_id: &str,
+    batch_bytes: usize,
+    timeout: Duration,
+) -> ClientConfig {
     let mut config = producer(kafka, transactional_id, batch_bytes);
     config
         .set("transactional.id", transactional_id)
-        .set("transaction.timeout.ms", TRANSACTION_TIMEOUT.as_millis().to_string());
+        .set("transaction.timeout.ms", timeout.as_millis().to_string());
     config
 }
 
@@ -206,7 +211,7 @@ mod tests {
             [("linger.ms", "3"), ("acks", "0")].map(|(key, value)| (key.to_owned(), value.to_owned()));
         let kafka = Kafka { brokers: "localhost:1".to_owned(), client: client.into() };
 
-        let config = transactional(&kafka, "t", 1_000);
+        let config = transactional(&kafka, "t", 1_000, TRANSACTION_TIMEOUT);
 
         assert_eq!((config.get("linger.ms"), config.get("acks")), (Some("3"), Some("all")));
         assert!(native(&config).is_ok());

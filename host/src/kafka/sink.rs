@@ -47,6 +47,7 @@ pub struct KafkaSink {
     kafka: Kafka,
     transactional_id: String,
     batch_bytes: usize,
+    transaction_timeout: Duration,
     changelog: Option<TopicName>,
     producer: Option<Producer>,
     /// Whether a commit was tried in the open transaction.
@@ -64,6 +65,7 @@ impl KafkaSink {
             transactional_id: transactional_id.to_owned(),
             // The broker checks batches: a larger one could be refused with all that is in it, for no record's fault.
             batch_bytes: record_bytes_max.min(BATCH_BYTES),
+            transaction_timeout: client::TRANSACTION_TIMEOUT,
             changelog: None,
             producer: None,
             was_committing: false,
@@ -75,6 +77,17 @@ impl KafkaSink {
     #[must_use]
     pub fn with_changelog(self, changelog: &TopicName) -> Self {
         Self { changelog: Some(changelog.clone()), ..self }
+    }
+
+    /// With transactions that may stay open so long.
+    #[must_use]
+    pub(super) fn with_transaction_timeout(self, transaction_timeout: Duration) -> Self {
+        Self { transaction_timeout, ..self }
+    }
+
+    /// Whether the next transaction goes on with the producer that is there.
+    pub(super) fn is_fit(&self) -> bool {
+        self.producer.is_some() && !self.is_spent
     }
 
     fn producer(&mut self) -> Result<&mut Producer, TransactionError> {
@@ -199,7 +212,12 @@ impl Sink for KafkaSink {
         self.producer = None;
         self.is_spent = false;
         self.was_committing = false;
-        let config = client::transactional(&self.kafka, &self.transactional_id, self.batch_bytes);
+        let config = client::transactional(
+            &self.kafka,
+            &self.transactional_id,
+            self.batch_bytes,
+            self.transaction_timeout,
+        );
         let mut producer = Producer::open(&config).map_err(TransactionError::Fatal)?;
         if let Some(changelog) = &self.changelog {
             let what = |failure| error::fault(format!("cannot write to `{changelog}`"), failure);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::callout::HttpCallouts;
 use crate::clock::Clock;
 use crate::config::base_url::BaseUrl;
-use crate::config::endpoint::{BoundEndpoint, Credentials, SecretSource};
+use crate::config::endpoint::{BoundEndpoint, Credentials};
+use crate::config::secret::SecretSource;
 use crate::id::{EndpointIndex, Partition, Timestamp, TransformName};
 use crate::io::{Answer, Call, CalloutMode, Callouts, Ended, Permit};
 

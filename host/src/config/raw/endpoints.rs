@@ -4,10 +4,10 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{parse_topic, set};
+use super::{parse_path, parse_topic, secrets, set};
 use crate::config::base_url::{BaseUrl, NoBaseUrl};
 use crate::config::document::{Entry, Item, Place, Table};
-use crate::config::endpoint::{self, CalloutBounds, Credentials, SecretSource};
+use crate::config::endpoint::{self, CalloutBounds, Credentials};
 use crate::config::env::{self, Lookup};
 use crate::fault::Fault;
 use crate::id::TopicName;
@@ -178,35 +178,8 @@ fn parse_credentials(item: &Item, base: &Path) -> Result<Credentials, Fault> {
         let fault = header.place().invalid(format_args!("is `{name}`, which the host sets itself"));
         return Err(fault.hint("secrets are in `Authorization`, or in a header of the server's own"));
     }
-    let from = match (table.get("from_env"), table.get("from_file")) {
-        (Some(variable), None) => SecretSource::Env(parse_variable(variable)?),
-        (None, Some(file)) => SecretSource::File(parse_path(file, base)?),
-        (Some(_), Some(file)) => {
-            return Err(file.place().invalid("stands beside `from_env`").hint("leave one of them out"));
-        }
-        (None, None) => return Err(table.place().missing("from_env").hint("set it, or `from_file`")),
-    };
+    let from = secrets::parse_place(&table, base)?;
     Ok(Credentials { header: name.to_owned(), from })
-}
-
-/// Whoever writes the secret itself here must not find it in a message.
-fn parse_variable(item: &Item) -> Result<String, Fault> {
-    let name = item.text()?;
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.is_empty() || !name.chars().all(is_part) {
-        let fault = item.place().invalid("is no name of an environment variable");
-        return Err(
-            fault.hint("write its name alone, such as \"TOKEN\"; the secret itself does not belong here")
-        );
-    }
-    Ok(name.to_owned())
-}
-
-fn parse_path(item: &Item, base: &Path) -> Result<PathBuf, Fault> {
-    match item.text()? {
-        "" => Err(item.place().invalid("is empty, it must be the path of a file")),
-        text => Ok(base.join(text)),
-    }
 }
 
 pub(super) fn parse_callouts(table: &Table<'_>) -> Result<CalloutBounds, Fault> {

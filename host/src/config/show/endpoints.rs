@@ -1,8 +1,9 @@
 //! The sections of a transform's endpoints, with every default written out.
 
 use super::{line, quoted};
-use crate::config::endpoint::{BoundEndpoint, Credentials, SecretSource};
+use crate::config::endpoint::{BoundEndpoint, Credentials};
 use crate::config::pipeline::Deployment;
+use crate::config::secret::SecretSource;
 use crate::config::units::{format_duration, format_size};
 
 /// The sections; none for a plugin without endpoints. Secrets are not in them: they are not in the file either.

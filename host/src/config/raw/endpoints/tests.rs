@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::document;
+use crate::config::secret::SecretSource;
 use crate::fault::Code;
 
 fn read(text: &str) -> Result<RawEndpoint, Fault> {
