@@ -194,6 +194,12 @@ codes! {
     ColumnMissing = "column_missing", Host, Never:
         "The query of an ingest, or the items of its table, have no column or attribute of a name that the pipeline file uses.",
         "Correct `key` or `value` in `[ingest.NAME]`, or the query; the message names what there is.";
+    DatabaseUnreachable = "database_unreachable", Host, Backoff:
+        "The database of an ingest cannot be read at this time: it does not answer, refuses the user, or somebody has locked it. Nothing was published.",
+        "Check the URL, the password and the network; the message names the cause.";
+    DatabaseFailed = "database_failed", Host, Backoff:
+        "A database does not answer the query of an ingest, or the connection was lost in the middle of it. Nothing was published.",
+        "If it lasts, correct `query` in `[ingest.NAME]`, or look into the log of the database; the message names the cause.";
     IngestKeyNull = "ingest_key_null", Host, Never:
         "A row of an ingest has no key: it is NULL, empty, or of a type that is no key. Nothing was published.",
         "Correct the row, or leave it out with the query.";

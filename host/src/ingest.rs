@@ -14,3 +14,4 @@ pub mod mapping;
 pub mod run;
 pub mod schedule;
 pub mod spool;
+pub mod sql;
