@@ -1,26 +1,30 @@
-//! The admin API: pages about a running host, on loopback, read-only.
+//! The admin API: pages about a running host, on loopback, and the few orders that need no topic.
 //!
 //! ```text
 //! /healthz                            200 while the process lives
 //! /readyz                             200, or 503 with the reasons
 //! /metrics                            for Prometheus
 //! /api/v1/transforms tasks jobs stores
+//! /api/v1/ingests
+//! /api/v1/ingests/NAME/run            POST, with the token of the host
 //! /api/v1/callouts?id=ID | ?limit=N
 //! /api/v1/state/TRANSFORM/PARTITION/STORE?key=K | ?prefix=P&after=K&limit=N
 //! ```
 //! It has threads of its own and reads the board, so that it answers at once whatever the workers do; only questions about
-//! rows wait for a worker. Whoever reaches the port may ask: so it never listens beyond this machine,
+//! rows wait for a worker. Whoever reaches the port may ask, and whoever can read the host's address file may give orders: it never listens beyond this machine,
 //! and it refuses requests that a browser makes under another name than this machine's.
 
 mod address_file;
 mod callouts;
 mod http;
+mod ingests;
 mod metrics;
 mod pages;
 mod prometheus;
 mod routes;
 pub mod shapes;
 mod state;
+mod token;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,6 +36,7 @@ use std::time::Duration;
 
 pub use address_file::{AddressFile, Found};
 
+use crate::api::token::Token;
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::status::Board;
@@ -56,9 +61,10 @@ impl Api {
     /// `address_unusable`, `state_dir_unusable`.
     pub fn start(board: &Arc<Board>, wanted: SocketAddr, directory: &Path) -> Result<Self, Fault> {
         let (listener, address) = listen(wanted).map_err(|error| unusable(wanted, error))?;
-        let file = AddressFile::write(directory, address, board.instance())?;
+        let token = Token::new().map_err(|error| unusable(wanted, error))?;
+        let file = AddressFile::write(directory, address, board.instance(), &token)?;
         let (stop, board) = (Arc::<AtomicBool>::default(), Arc::clone(board));
-        let answer: Arc<http::Answer> = Arc::new(move |request| routes::answer(&board, request));
+        let answer: Arc<http::Answer> = Arc::new(move |request| routes::answer(&board, &token, request));
         let stopped = Arc::clone(&stop);
         let serve = move || http::serve(&listener, &stopped, &answer);
         let thread = std::thread::Builder::new().name("api".to_owned()).spawn(serve);

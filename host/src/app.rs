@@ -6,9 +6,10 @@
 //! cluster     reached; the host's own topics made, all topics checked
 //! house       the crews, and what has become of those that are not there
 //! crew        per transform: broadcast readers, and a thread for each worker
+//! ingest      a thread for each SQL ingest, a server for those of HTTP
 //! shutdown    a signal; every crew commits and ends
 //! ```
-//! A transform that cannot start or cannot go on stops alone. The process ends when none is left, or when another process has
+//! A transform or an ingest that cannot start or cannot go on stops alone. The process ends when none is left, or when another process has
 //! its name: that one has it for all transforms.
 
 pub mod bundled;
@@ -18,6 +19,7 @@ pub mod cluster;
 mod crew;
 mod house;
 pub mod inbox;
+pub mod ingest;
 mod lag;
 pub mod orphans;
 pub mod placement;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use crate::api::Api;
 use crate::app::crew::Contract;
 use crate::app::house::House;
+use crate::app::ingest::Ingests;
 use crate::app::lag::LagReader;
 use crate::app::shutdown::{Departure, Shutdown};
 use crate::app::state_dir::StateDir;
@@ -58,9 +61,9 @@ pub fn run(
     let api = api.transpose().map_err(alone)?;
     let mut house = House::new(&board);
     let transforms = house.deploy(pipeline, plugins)?;
-    let survey = cluster::survey(pipeline).map_err(alone)?;
+    let mut survey = cluster::survey(pipeline).map_err(alone)?;
     for ((deployment, transform), obstacles) in
-        pipeline.deployments.iter().zip(transforms).zip(survey.obstacles)
+        pipeline.deployments.iter().zip(transforms).zip(std::mem::take(&mut survey.obstacles))
     {
         let contract = Contract {
             kafka: &pipeline.kafka,
@@ -77,9 +80,10 @@ pub fn run(
             _ => house.refuse(&deployment.name, obstacles),
         }
     }
+    let ingests = Ingests::start(pipeline, survey, &board);
     // Only pages show the lag.
     let _lag = api.as_ref().map(|_| LagReader::start(pipeline, &board)).transpose().map_err(alone)?;
-    house.watch(shutdown)
+    house.watch(shutdown, ingests)
 }
 
 fn alone(fault: Fault) -> Vec<Fault> {

@@ -14,12 +14,14 @@ mod demo;
 mod dev;
 mod exit;
 mod explain;
+mod ingest;
 mod init;
 mod jobs;
 mod log;
 mod output;
 mod plugin;
 mod produce;
+mod progress;
 mod reemit;
 mod run;
 mod running;
@@ -49,6 +51,7 @@ enum Command {
     Topics(topics::Options),
     Run(run::Options),
     Dev(dev::Options),
+    Ingest(ingest::Options),
     Status(status::Options),
     Jobs(jobs::Options),
     Callouts(callouts::Options),
@@ -75,6 +78,7 @@ impl Command {
             Self::Topics(options) => topics::run(&options),
             Self::Run(options) => run::run(&options),
             Self::Dev(options) => dev::run(&options),
+            Self::Ingest(options) => ingest::run(&options),
             Self::Status(options) => status::run(&options),
             Self::Jobs(options) => jobs::run(&options),
             Self::Callouts(options) => callouts::run(&options),

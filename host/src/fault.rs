@@ -271,6 +271,9 @@ codes! {
     QuestionInvalid = "question_invalid", Host, Never:
         "A running host was asked for something that it has no page for.",
         "Ask as `docs/reference/api.md` shows; host and command should have the same version.";
+    TokenRefused = "token_refused", Host, Never:
+        "An order to a running host came without its token, or with another one.",
+        "Let `gristmill` give the order with the pipeline file of the host, as the host's own user: the token is in the third line of `<state_dir>/<app>/api`.";
     TaskNotHere = "task_not_here", Host, Never:
         "A host was asked about a task that another host has, or nobody.",
         "Ask the other hosts; `gristmill status` lists the tasks of each.";

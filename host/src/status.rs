@@ -8,12 +8,14 @@
 //! its age tells.
 
 mod board;
+mod ingest;
 mod question;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use board::{Board, Seen, Slot, Standing, TransformBoard};
+pub use ingest::{IngestBoard, IngestState, IngestStatus, PublishedCounts, RunRequest, RunStatus};
 pub use question::{Answer, Ask, CalloutStatus, PATIENCE, Question, ROWS_MAX, Refusal, Row, Which, answer};
 pub use snapshot::{
     CalloutCounts, FaultStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, StoreStatus, TaskState,

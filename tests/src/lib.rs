@@ -16,6 +16,7 @@ pub mod fanout;
 pub mod fold;
 pub mod foreign;
 pub mod host;
+pub mod ledger;
 pub mod local;
 pub mod logistics;
 pub mod orders;

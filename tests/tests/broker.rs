@@ -10,6 +10,7 @@ mod broker {
     mod fanout;
     mod foreign;
     mod hostile;
+    mod ingests;
     mod malformed;
     mod members;
     mod orders;

@@ -10,6 +10,7 @@ mod offline {
     mod driver;
     mod exchange;
     mod fanout;
+    mod ingests;
     mod many_classes;
     mod orders;
     mod orphans;

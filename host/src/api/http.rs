@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as read-only pages need: one request a connection, answered at once, then closed.
+//! As much of HTTP/1.1 as pages and orders without a body need: one request a connection, answered at once, then closed.
 //!
 //! A connection has a thread of its own, so that one that waits holds up no other. Their number is bounded, and so are the
 //! size of a request's head and the time that it may take to arrive.
@@ -39,6 +39,8 @@ pub(super) struct Request {
     pub(super) query: BTreeMap<String, Vec<u8>>,
     /// The name that the client has for this machine.
     pub(super) host: Option<String>,
+    /// What follows `Authorization: Bearer`.
+    pub(super) token: Option<String>,
 }
 
 /// An answer.
@@ -126,7 +128,11 @@ fn parse(head: &[u8]) -> Result<Request, &'static str> {
     parsed.parse(head).map_err(|_| "this is no request of HTTP/1.1")?;
     let (method, target) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let host = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
+    let header = |name: &str| {
+        let header = parsed.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(String::from_utf8_lossy(header.value).into_owned())
+    };
+    let authorization = header("authorization");
     Ok(Request {
         method: method.to_owned(),
         path: path
@@ -135,7 +141,8 @@ fn parse(head: &[u8]) -> Result<Request, &'static str> {
             .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
             .collect(),
         query: query.split('&').filter(|pair| !pair.is_empty()).map(parameter).collect(),
-        host: host.map(|header| String::from_utf8_lossy(header.value).into_owned()),
+        host: header("host"),
+        token: authorization.and_then(|text| text.strip_prefix("Bearer ").map(str::to_owned)),
     })
 }
 
@@ -160,10 +167,13 @@ fn text(response: &Response, with_body: bool) -> String {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        202 => "Accepted",
         400 => "Bad Request",
+        401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         _ => "Internal Server Error",

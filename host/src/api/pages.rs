@@ -76,7 +76,7 @@ fn worker(seen: &Seen) -> Worker {
     Worker { name: seen.worker.clone(), state: state.to_owned(), age_ms: millis(seen.age) }
 }
 
-fn fault(status: FaultStatus) -> Fault {
+pub(super) fn fault(status: FaultStatus) -> Fault {
     Fault { code: status.code.to_string(), message: status.message, hint: Some(status.hint) }
 }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::api::http::{Request, Response};
 use crate::api::shapes::{self, Refused};
-use crate::api::{callouts, metrics, pages, prometheus, state};
+use crate::api::token::Token;
+use crate::api::{callouts, ingests, metrics, pages, prometheus, state};
 use crate::fault::Code;
 use crate::status::Board;
 
@@ -14,7 +15,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// The answer to a request, or to what was none.
-pub(super) fn answer(board: &Board, request: Result<&Request, &'static str>) -> Response {
+pub(super) fn answer(board: &Board, token: &Token, request: Result<&Request, &'static str>) -> Response {
     let request = match request {
         Ok(request) => request,
         Err(problem) => return refuse(400, Code::QuestionInvalid, problem),
@@ -23,10 +24,13 @@ pub(super) fn answer(board: &Board, request: Result<&Request, &'static str>) -> 
     if request.host.as_deref().is_some_and(|host| !is_of_this_machine(host)) {
         return refuse(403, Code::QuestionInvalid, "the request names another machine");
     }
+    let path: Vec<_> = request.path.iter().map(String::as_str).collect();
+    if let ("POST", ["api", "v1", "ingests", name, "run"]) = (request.method.as_str(), path.as_slice()) {
+        return ingests::order(board, token, name, request);
+    }
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return refuse(405, Code::QuestionInvalid, "pages can only be read");
     }
-    let path: Vec<_> = request.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         ["healthz"] => Response { status: 200, content_type: TEXT, body: "alive\n".to_owned() },
         ["readyz"] => ready(board),
@@ -37,6 +41,7 @@ pub(super) fn answer(board: &Board, request: Result<&Request, &'static str>) -> 
         ["api", "v1", "tasks"] => json(200, &pages::tasks(board)),
         ["api", "v1", "jobs"] => json(200, &pages::jobs(board)),
         ["api", "v1", "stores"] => json(200, &pages::stores(board)),
+        ["api", "v1", "ingests"] => json(200, &ingests::page(board)),
         ["api", "v1", "callouts"] => callouts::answer(board, &request.query),
         ["api", "v1", "state", transform, partition, store] => {
             state::answer(board, (transform, partition, store), &request.query)

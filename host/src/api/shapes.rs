@@ -331,6 +331,76 @@ pub struct Reason {
     pub message: String,
 }
 
+/// `/api/v1/ingests`
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ingests {
+    /// The application.
+    pub app: String,
+    /// The name of the host process.
+    pub instance: String,
+    /// The ingests, in the order of the pipeline file.
+    pub ingests: Vec<Ingest>,
+}
+
+/// An ingest.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Ingest {
+    /// Its name.
+    pub name: String,
+    /// `sql`, `http` or `dynamodb`.
+    pub kind: String,
+    /// The topic that it writes.
+    pub topic: String,
+    /// `starting`, `waiting`, `running`, `serving`, `by-hand` or `stopped`.
+    pub state: String,
+    /// Why it stopped.
+    pub fault: Option<Fault>,
+    /// When it runs: an interval or a cron expression.
+    pub schedule: Option<String>,
+    /// Where it takes requests.
+    pub address: Option<String>,
+    /// What a run is at: `topic`, `table` or `publish`.
+    pub stage: Option<String>,
+    /// Records of that stage so far.
+    pub done: Option<u64>,
+    /// When it runs next by itself.
+    pub next_at: Option<i64>,
+    /// How many runs of this process have ended.
+    pub runs: u64,
+    /// The last of them.
+    pub last: Option<IngestRun>,
+    /// The highest ticket of a request that a run has served.
+    pub served: u64,
+}
+
+/// A run of an ingest that has ended. Of one that failed nothing was published.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct IngestRun {
+    /// When.
+    pub ended_at: i64,
+    /// How long it took.
+    pub took_ms: u64,
+    /// Keys that are new.
+    pub inserts: Option<u64>,
+    /// Keys whose value changed.
+    pub updates: Option<u64>,
+    /// Keys that are deleted.
+    pub deletes: Option<u64>,
+    /// Keys that are as they were.
+    pub unchanged: Option<u64>,
+    /// Why it failed.
+    pub fault: Option<Fault>,
+}
+
+/// The answer to `POST /api/v1/ingests/NAME/run`: the run comes, soon.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    /// The ingest.
+    pub ingest: String,
+    /// Served when a run has ended that began later: when `served` on the page of ingests is not below it.
+    pub ticket: u64,
+}
+
 /// Every answer that is not the page that was asked for.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Refused {

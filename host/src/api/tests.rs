@@ -7,12 +7,13 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 
 use super::*;
-use crate::api::shapes::{Jobs, Readiness, Refused, Rows, Stores, Tasks, Text, Transforms};
+use crate::api::shapes::{Asked, Ingests, Jobs, Readiness, Refused, Rows, Stores, Tasks, Text, Transforms};
 use crate::clock::Clock;
 use crate::id::{InstanceName, Offset, Partition, Timestamp, TopicPartition};
-use crate::status::testing::{pipeline, task};
+use crate::status::testing::{pipeline, pipeline_with_ingests, task};
 use crate::status::{
-    Ask, JobState, JobStatus, Refusal, RestoreStatus, Slot, StoreStatus, TaskState, TaskStatus, WorkerStatus,
+    Ask, IngestState, JobState, JobStatus, PublishedCounts, Refusal, RestoreStatus, RunRequest, RunStatus,
+    Slot, StoreStatus, TaskState, TaskStatus, WorkerStatus,
 };
 
 /// A board with one transform and one worker, and its API.
@@ -339,7 +340,8 @@ fn takes_another_port_when_its_own_is_taken() {
     assert_ne!(api.address(), wanted);
     assert_eq!(talk(api.address(), "GET /healthz HTTP/1.1\r\n\r\n").0, 200);
     let found = AddressFile::read(directory.path());
-    assert_eq!(found, Some(Found { address: api.address(), instance: "a".to_owned() }));
+    let found = found.unwrap();
+    assert_eq!((found.address, found.instance.as_str()), (api.address(), "a"));
 }
 
 #[test]
@@ -363,4 +365,108 @@ fn leaves_nothing_behind_when_it_ends() {
     assert_eq!(AddressFile::read(directory.path()), None);
     assert!(TcpStream::connect(address).is_err());
     assert!(TcpListener::bind(address).is_ok());
+}
+
+/// A desk whose pipeline has two ingests.
+fn desk_with_ingests() -> Desk {
+    let clock = Clock::manual(Timestamp(0));
+    let board = Arc::new(Board::new(&pipeline_with_ingests(), &InstanceName::new("a"), clock.clone()));
+    let slot = board.slot(&"t".into(), "shop.t.a.0");
+    let directory = TempDir::new().unwrap();
+    let api = Api::start(&board, any_port(), directory.path()).unwrap();
+    Desk { clock, board, slot, directory, api }
+}
+
+impl Desk {
+    fn token(&self) -> String {
+        AddressFile::read(self.directory.path()).unwrap().token.unwrap()
+    }
+
+    fn order(&self, path: &str, token: &str) -> (u16, String) {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
+        talk(self.api.address(), &head)
+    }
+}
+
+#[test]
+fn shows_what_ingests_do_and_what_came_of_their_runs() {
+    let desk = desk_with_ingests();
+    let board = desk.board.ingest("classes").unwrap();
+    let page = |desk: &Desk| desk.page::<Ingests>("/api/v1/ingests").ingests.remove(0);
+    let ingest = page(&desk);
+    assert_eq!((ingest.name.as_str(), ingest.kind.as_str(), ingest.topic.as_str()), ("classes", "sql", "c"));
+    assert_eq!((ingest.state.as_str(), ingest.schedule.as_deref()), ("starting", Some("every 10m")));
+
+    board.show(|status| status.state = IngestState::Running { stage: "table", done: 7_000 });
+    let ingest = page(&desk);
+    assert_eq!(
+        (ingest.state.as_str(), ingest.stage.as_deref(), ingest.done),
+        ("running", Some("table"), Some(7_000))
+    );
+
+    let published = Some(PublishedCounts { inserts: 1, updates: 2, deletes: 3, unchanged: 4 });
+    let took = Duration::from_millis(5);
+    board.show(|status| status.last = Some(RunStatus { ended: Timestamp(9), took, published, fault: None }));
+    let last = page(&desk).last.unwrap();
+    assert_eq!((last.ended_at, last.took_ms), (9, 5));
+    assert_eq!(
+        (last.inserts, last.updates, last.deletes, last.unchanged),
+        (Some(1), Some(2), Some(3), Some(4))
+    );
+
+    board.stop(&Fault::new(Code::TopicMissing, "gone"));
+    let ingest = page(&desk);
+    assert_eq!((ingest.state.as_str(), ingest.fault.unwrap().code.as_str()), ("stopped", "topic_missing"));
+}
+
+#[test]
+fn takes_orders_from_whoever_has_the_token_and_nobody_else() {
+    let desk = desk_with_ingests();
+    let path = "/api/v1/ingests/classes/run";
+    let asked = |desk: &Desk| desk.board.ingest("classes").unwrap().await_request(Duration::ZERO, || false);
+
+    for token in ["", "0123456789abcdef0123456789abcdef"] {
+        let (status, body) = desk.order(path, token);
+        let refused: Refused = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, refused.error.code), (401, code(Code::TokenRefused)));
+    }
+    assert_eq!(talk(desk.api.address(), &format!("POST {path} HTTP/1.1\r\n\r\n")).0, 401);
+    assert_eq!(asked(&desk), None);
+
+    let (status, body) = desk.order(path, &desk.token());
+    assert_eq!((status, serde_json::from_str::<Asked>(&body).unwrap().ticket), (202, 1), "{body}");
+    assert_eq!(asked(&desk), Some(RunRequest { allow_deletes: false, ticket: 1 }));
+    assert_eq!(desk.order(&format!("{path}?allow_deletes=true"), &desk.token()).0, 202);
+    assert_eq!(desk.order(path, &desk.token()).0, 202);
+    assert_eq!(asked(&desk), Some(RunRequest { allow_deletes: true, ticket: 3 }));
+}
+
+#[test]
+fn refuses_orders_that_make_no_sense() {
+    let desk = desk_with_ingests();
+    let refused = |path: &str| {
+        let (status, body) = desk.order(path, &desk.token());
+        (status, serde_json::from_str::<Refused>(&body).unwrap().error.code)
+    };
+
+    assert_eq!(refused("/api/v1/ingests/other/run"), (404, code(Code::QuestionInvalid)));
+    assert_eq!(refused("/api/v1/ingests/rest/run"), (409, code(Code::CommandUnfit)));
+    assert_eq!(
+        refused("/api/v1/ingests/classes/run?allow_deletes=maybe"),
+        (400, code(Code::QuestionInvalid))
+    );
+    assert_eq!(refused("/api/v1/ingests"), (405, code(Code::QuestionInvalid)));
+    desk.board.ingest("classes").unwrap().stop(&Fault::new(Code::TopicMissing, "gone"));
+    assert_eq!(refused("/api/v1/ingests/classes/run"), (409, code(Code::TopicMissing)));
+}
+
+#[test]
+fn keeps_its_token_from_other_users() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let desk = desk();
+
+    let mode = std::fs::metadata(AddressFile::path(desk.directory.path())).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::app::ingest;
 use crate::app::plugins::Prepared;
 use crate::app::topics::{self, Facts};
 use crate::callout;
@@ -24,7 +25,7 @@ pub fn options(kafka: &Kafka) -> Result<(), Fault> {
 }
 
 /// Checks what needs no broker, beyond what reading the file has found: the client's options, the secrets and certificates
-/// of endpoints, and that every plugin starts with its configuration.
+/// of endpoints and ingests, and that every plugin starts with its configuration.
 ///
 /// # Errors
 /// `client_key_unknown`, `secret_missing`, `certificates_unusable`, `plugin_init_failed`.
@@ -34,7 +35,7 @@ pub fn offline(prepared: &Prepared) -> Result<(), Fault> {
         callout::check(&deployment.name, &deployment.endpoints, &env::process)?;
         plugin.component.deploy(Spec::from(deployment))?;
     }
-    Ok(())
+    ingest::checks::offline(&prepared.pipeline)
 }
 
 /// Connects to the cluster.

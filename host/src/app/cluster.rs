@@ -3,6 +3,7 @@
 use crate::app::checks;
 use crate::app::placement;
 use crate::app::topics::{self, Facts};
+use crate::config::ingest::Ingest;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
 use crate::kafka::topics::Topics;
@@ -15,6 +16,8 @@ pub(super) struct Survey {
     pub(super) facts: Facts,
     /// What stands in the way of each transform, in the order of the file; nothing where it can start.
     pub(super) obstacles: Vec<Vec<Fault>>,
+    /// What stands in the way of each ingest, in the order of the file.
+    pub(super) ingest_obstacles: Vec<Vec<Fault>>,
 }
 
 /// Makes the topics that belong to the host alone, and looks at all. What is wrong with the topics of one transform
@@ -25,7 +28,9 @@ pub(super) struct Survey {
 pub(super) fn survey(pipeline: &Pipeline) -> Result<Survey, Fault> {
     let admin = checks::connect(&pipeline.kafka)?;
     let cluster_id = admin.cluster_id()?;
-    let singles: Vec<_> = pipeline.deployments.iter().map(|one| single(pipeline, one)).collect();
+    let transforms = pipeline.deployments.iter().map(|one| with_one_transform(pipeline, one));
+    let ingests = pipeline.ingests.iter().map(|one| with_one_ingest(pipeline, one));
+    let singles: Vec<_> = transforms.chain(ingests).collect();
     let mut facts = checks::facts(&admin, pipeline)?;
     let made: Vec<_> = singles.iter().map(|single| make(&admin, pipeline, single, &facts)).collect();
     if made.iter().any(|made| !matches!(made, Ok(false))) {
@@ -35,17 +40,29 @@ pub(super) fn survey(pipeline: &Pipeline) -> Result<Survey, Fault> {
         Ok(_) => topics::misfits(single, &facts),
         Err(fault) => vec![fault],
     });
-    let obstacles = look_at_keys(pipeline, &facts, obstacles.collect())?;
-    Ok(Survey { cluster_id, facts, obstacles })
+    let mut obstacles: Vec<_> = obstacles.collect();
+    let ingest_obstacles = obstacles.split_off(pipeline.deployments.len());
+    let obstacles = look_at_keys(pipeline, &facts, obstacles)?;
+    Ok(Survey { cluster_id, facts, obstacles, ingest_obstacles })
 }
 
-/// A pipeline with one transform of another one.
-fn single(pipeline: &Pipeline, deployment: &Deployment) -> Pipeline {
-    Pipeline { deployments: vec![deployment.clone()], ..pipeline.clone() }
+/// A pipeline with one ingest of another one, and nothing else.
+pub(super) fn with_one_ingest(pipeline: &Pipeline, ingest: &Ingest) -> Pipeline {
+    Pipeline { deployments: Vec::new(), ingests: vec![ingest.clone()], ..pipeline.clone() }
 }
 
-/// Makes the host's own topics of one transform that are missing, and tells whether there were any.
-fn make(admin: &Topics, pipeline: &Pipeline, single: &Pipeline, facts: &Facts) -> Result<bool, Fault> {
+/// A pipeline with one transform of another one, and nothing else.
+fn with_one_transform(pipeline: &Pipeline, deployment: &Deployment) -> Pipeline {
+    Pipeline { deployments: vec![deployment.clone()], ingests: Vec::new(), ..pipeline.clone() }
+}
+
+/// Makes the host's own topics of one transform or ingest that are missing, and tells whether there were any.
+pub(super) fn make(
+    admin: &Topics,
+    pipeline: &Pipeline,
+    single: &Pipeline,
+    facts: &Facts,
+) -> Result<bool, Fault> {
     let names = topics::names(single);
     let plans = topics::internal_plans(pipeline, facts).into_iter();
     let plans: Vec<_> = plans.filter(|plan| names.contains(&plan.name)).collect();

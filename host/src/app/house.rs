@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::crew::{Contract, Crew};
+use crate::app::ingest::Ingests;
 use crate::app::shutdown::Shutdown;
 use crate::config::pipeline::Pipeline;
 use crate::event;
@@ -33,7 +34,7 @@ impl<'b> House<'b> {
     /// starting; nothing stands there in its place.
     ///
     /// # Errors
-    /// `plugin_init_failed`, and what else plugins answer, when all of them refuse.
+    /// `plugin_init_failed`, and what else plugins answer, when all of them refuse and there is no ingest.
     pub(super) fn deploy(
         &mut self,
         pipeline: &Pipeline,
@@ -44,7 +45,8 @@ impl<'b> House<'b> {
             let deployed = component.deploy(deployment.into());
             transforms.push(deployed.map_err(|fault| self.refuse(&deployment.name, vec![fault])).ok());
         }
-        match transforms.iter().any(Option::is_some) {
+        let is_worth_it = transforms.iter().any(Option::is_some) || !pipeline.ingests.is_empty();
+        match is_worth_it {
             true => Ok(transforms),
             false => Err(std::mem::take(&mut self.stopped).into_iter().map(|(_, fault)| fault).collect()),
         }
@@ -71,16 +73,16 @@ impl<'b> House<'b> {
         self.stopped.extend(faults.into_iter().map(|fault| (transform.clone(), fault)));
     }
 
-    /// Watches over the crews until they are to stop, or until there is none left.
+    /// Watches over the crews until they are to stop, or until there is none left and no ingest works.
     ///
     /// # Errors
-    /// The faults of all transforms and tasks that have stopped.
-    pub(super) fn watch(mut self, shutdown: &Shutdown) -> Result<(), Vec<Fault>> {
+    /// The faults of all transforms, tasks and ingests that have stopped.
+    pub(super) fn watch(mut self, shutdown: &Shutdown, ingests: Ingests) -> Result<(), Vec<Fault>> {
         // When none is left, the faults are the answer; the log would only say them twice.
         if !self.crews.is_empty() {
             self.stopped.iter().for_each(|(transform, fault)| tell(transform, fault));
         }
-        while !shutdown.is_requested() && !self.crews.is_empty() {
+        while !shutdown.is_requested() && (!self.crews.is_empty() || ingests.are_working()) {
             std::thread::sleep(WATCH_INTERVAL);
             let mut crews = self.crews.iter_mut().enumerate();
             let failed = crews.find_map(|(at, crew)| Some((at, crew.failed()?)));
@@ -96,17 +98,19 @@ impl<'b> House<'b> {
                 break;
             }
         }
-        self.end()
+        // First what fills topics, then what empties them.
+        let ingest_faults = ingests.end();
+        self.end(ingest_faults)
     }
 
-    /// Lets every crew commit and end, all at the same time.
-    fn end(mut self) -> Result<(), Vec<Fault>> {
+    /// Lets every crew commit and end, all at the same time; the ingests have ended.
+    fn end(mut self, ingest_faults: Vec<Fault>) -> Result<(), Vec<Fault>> {
         let stopped_tasks = self.stopped_tasks();
         self.crews.iter().for_each(Crew::stop);
         let last_words = self.crews.drain(..).map(Crew::join);
         let last_words: Vec<_> = last_words.filter_map(Result::err).collect();
         let stopped = self.stopped.into_iter().map(|(_, fault)| fault);
-        let faults = stopped_tasks.into_iter().chain(last_words).chain(stopped);
+        let faults = stopped_tasks.into_iter().chain(last_words).chain(stopped).chain(ingest_faults);
         let faults: Vec<_> = faults.collect();
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }

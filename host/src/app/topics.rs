@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::config::ingest::{Ingest, IngestKind};
 use crate::config::manifest::SourceKind;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::{Code, Fault};
@@ -30,13 +31,13 @@ pub struct Need {
 /// One use of a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Use {
-    /// The transform.
-    pub transform: String,
-    /// What the transform does with it.
+    /// The transform or the ingest, such as `ingest classes`.
+    pub owner: String,
+    /// What it does with the topic.
     pub role: Role,
 }
 
-/// What a transform does with a topic.
+/// What a transform or an ingest does with a topic.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Role {
     /// It reads it.
@@ -51,6 +52,12 @@ pub enum Role {
     Inbox,
     /// It writes there what became of callouts that somebody has to look at.
     Review,
+    /// An ingest publishes its rows in it, and learns from it what is published.
+    Published,
+    /// A carry-over keeps in it how far it is.
+    Progress,
+    /// An ingest of HTTP remembers requests in it, for so long.
+    Requests(Duration),
 }
 
 impl Use {
@@ -63,8 +70,11 @@ impl Use {
             Role::Changelog => "changelog".to_owned(),
             Role::Inbox => "inbox".to_owned(),
             Role::Review => "callouts to review".to_owned(),
+            Role::Published => "published rows".to_owned(),
+            Role::Progress => "progress of the carry-over".to_owned(),
+            Role::Requests(_) => "remembered requests".to_owned(),
         };
-        format!("{}: {role}", self.transform)
+        format!("{}: {role}", self.owner)
     }
 }
 
@@ -72,7 +82,11 @@ impl Need {
     /// Whether the latest record of a key must stay for ever.
     fn is_compacted(&self) -> bool {
         let is_compacted = |role: &Role| match role {
-            Role::Source(_, SourceKind::Table | SourceKind::Broadcast) | Role::Changelog => true,
+            Role::Source(_, SourceKind::Table | SourceKind::Broadcast)
+            | Role::Changelog
+            | Role::Published
+            | Role::Progress
+            | Role::Requests(_) => true,
             Role::Source(_, SourceKind::Stream)
             | Role::Sink(_)
             | Role::DeadLetters
@@ -85,8 +99,13 @@ impl Need {
     /// Whether it belongs to the host alone, which makes it by itself under the application's prefix.
     fn is_internal(&self, app: &AppId) -> bool {
         let is_internal = |role: &Role| match role {
-            Role::DeadLetters | Role::Changelog | Role::Inbox | Role::Review => true,
-            Role::Source(..) | Role::Sink(_) => false,
+            Role::DeadLetters
+            | Role::Changelog
+            | Role::Inbox
+            | Role::Review
+            | Role::Progress
+            | Role::Requests(_) => true,
+            Role::Source(..) | Role::Sink(_) | Role::Published => false,
         };
         self.uses.iter().all(|usage| is_internal(&usage.role))
             && self.name.as_str().starts_with(&format!("{app}."))
@@ -98,6 +117,19 @@ impl Need {
 
     fn is_inbox(&self) -> bool {
         self.uses.iter().any(|usage| usage.role == Role::Inbox)
+    }
+
+    /// How long its records are of use, if they are not for ever.
+    fn remembers(&self) -> Option<Duration> {
+        self.uses.iter().find_map(|usage| match usage.role {
+            Role::Requests(remember) => Some(remember),
+            _ => None,
+        })
+    }
+
+    /// Whether one process reads it whole, so that there is nothing to share.
+    fn is_of_one_reader(&self) -> bool {
+        self.uses.iter().any(|usage| matches!(usage.role, Role::Progress | Role::Requests(_)))
     }
 
     /// How to make it.
@@ -112,6 +144,11 @@ impl Need {
             // An order waits for its host, however long that stands still.
             settings.insert("retention.ms", "-1".to_owned());
         }
+        if let Some(remember) = self.remembers() {
+            settings.insert("cleanup.policy", "compact,delete".to_owned());
+            settings.insert("retention.ms", remember.as_millis().to_string());
+        }
+        let partitions = if self.is_of_one_reader() { 1 } else { partitions };
         let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         TopicPlan { name: self.name.clone(), partitions, replication: None, settings }
     }
@@ -120,30 +157,48 @@ impl Need {
 /// The topics of a pipeline, each once, in the order of their first use.
 pub fn needs(pipeline: &Pipeline) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
-    let mut add = |name: &TopicName, deployment: &Deployment, role: Role| {
-        let usage = Use { transform: deployment.name.to_string(), role };
+    let mut add = |name: &TopicName, owner: String, role: Role| {
+        let usage = Use { owner, role };
         match needs.iter_mut().find(|need| need.name == *name) {
             Some(need) => need.uses.push(usage),
             None => needs.push(Need { name: name.clone(), uses: vec![usage] }),
         }
     };
     for deployment in &pipeline.deployments {
-        for source in deployment.sources.iter().flatten() {
-            add(&source.topic, deployment, Role::Source(source.name.clone(), source.kind));
-        }
-        for sink in &deployment.sinks {
-            add(&sink.topic, deployment, Role::Sink(sink.name.clone()));
-        }
-        add(&deployment.dead_letters, deployment, Role::DeadLetters);
-        if deployment.keeps_state() {
-            add(&deployment.changelog(), deployment, Role::Changelog);
-            add(&deployment.inbox(), deployment, Role::Inbox);
-        }
-        if !deployment.endpoints.is_empty() {
-            add(&deployment.review, deployment, Role::Review);
-        }
+        each_of_transform(deployment, &mut add);
+    }
+    for ingest in &pipeline.ingests {
+        each_of_ingest(ingest, &mut add);
     }
     needs
+}
+
+fn each_of_transform(deployment: &Deployment, add: &mut impl FnMut(&TopicName, String, Role)) {
+    let mut add = |name: &TopicName, role| add(name, deployment.name.to_string(), role);
+    for source in deployment.sources.iter().flatten() {
+        add(&source.topic, Role::Source(source.name.clone(), source.kind));
+    }
+    for sink in &deployment.sinks {
+        add(&sink.topic, Role::Sink(sink.name.clone()));
+    }
+    add(&deployment.dead_letters, Role::DeadLetters);
+    if deployment.keeps_state() {
+        add(&deployment.changelog(), Role::Changelog);
+        add(&deployment.inbox(), Role::Inbox);
+    }
+    if !deployment.endpoints.is_empty() {
+        add(&deployment.review, Role::Review);
+    }
+}
+
+fn each_of_ingest(ingest: &Ingest, add: &mut impl FnMut(&TopicName, String, Role)) {
+    let mut add = |name: &TopicName, role| add(name, format!("ingest {}", ingest.name), role);
+    add(&ingest.topic, Role::Published);
+    match &ingest.kind {
+        IngestKind::Sql(_) => {}
+        IngestKind::Http(http) => add(&ingest.requests_topic(), Role::Requests(http.remember)),
+        IngestKind::Dynamodb(_) => add(&ingest.progress_topic(), Role::Progress),
+    }
 }
 
 /// The names of all topics of a pipeline.
@@ -303,7 +358,9 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
         Fault::new(Code::TopicUnfit, message).because(cause.to_owned()).hint(hint)
     };
     need.uses.iter().find_map(|usage| match &usage.role {
-        Role::Source(_, SourceKind::Broadcast) | Role::Changelog if !facts.keeps_latest() => {
+        Role::Source(_, SourceKind::Broadcast) | Role::Changelog | Role::Published | Role::Progress
+            if !facts.keeps_latest() =>
+        {
             let cause =
                 format!("its `cleanup.policy` is `{policy}`: rows would vanish without being deleted");
             Some(fault(usage, &cause, "compact"))
@@ -326,7 +383,10 @@ fn unfit(need: &Need, facts: &Facts) -> Option<Fault> {
         | Role::DeadLetters
         | Role::Changelog
         | Role::Inbox
-        | Role::Review => None,
+        | Role::Review
+        | Role::Published
+        | Role::Progress
+        | Role::Requests(_) => None,
     })
 }
 

@@ -6,24 +6,27 @@ use clap::Args;
 
 use crate::app::chain;
 use crate::app::checks;
+use crate::app::ingest;
 use crate::app::placement;
 use crate::app::plugins::{self, Compiled, Prepared};
 use crate::app::topics::{self, Facts};
 use crate::cli::output;
+use crate::config::ingest::{DatabaseUrl, Ingest, IngestKind, Schedule};
 use crate::config::pipeline::{BoundSource, Deployment};
+use crate::config::units::format_duration;
 use crate::config::{env, show};
 use crate::fault::Fault;
 use crate::id::TopicName;
 
 /// Checks a pipeline file, its plugins and its topics.
 #[derive(Args, Debug)]
-#[command(after_help = "Talks to: the broker, unless --offline is given\n\
+#[command(after_help = "Talks to: the broker and the databases of ingests, unless --offline is given\n\
                         Example:  gristmill check shop.toml --offline --show-defaults")]
 pub(super) struct Options {
     /// The pipeline file.
     file: PathBuf,
 
-    /// Check only what needs no broker.
+    /// Check only what needs neither a broker nor a database.
     #[arg(long)]
     offline: bool,
 
@@ -55,7 +58,11 @@ fn fitting_topics(prepared: &Prepared) -> Result<Facts, Fault> {
     let tallies = placement::look(&prepared.pipeline, deployments, &facts)?;
     let misplaced = deployments.iter().filter_map(|one| placement::misplaced(one, &facts, &tallies));
     let misplaced: Vec<_> = misplaced.collect();
-    if misplaced.is_empty() { Ok(facts) } else { Err(output::all_but_last(misplaced)) }
+    if !misplaced.is_empty() {
+        return Err(output::all_but_last(misplaced));
+    }
+    ingest::checks::databases(&prepared.pipeline)?;
+    Ok(facts)
 }
 
 fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> String {
@@ -63,6 +70,7 @@ fn summary(options: &Options, prepared: &Prepared, facts: Option<&Facts>) -> Str
     for deployment in &prepared.pipeline.deployments {
         lines.extend(describe(deployment, facts));
     }
+    lines.extend(prepared.pipeline.ingests.iter().map(describe_ingest));
     for circle in chain::circles(&prepared.pipeline) {
         let way: Vec<_> = circle.iter().chain(circle.first()).map(|name| format!("`{name}`")).collect();
         lines.push(format!("note: what {} writes comes back to it; it must end somewhere", way.join(" -> ")));
@@ -96,6 +104,27 @@ fn describe(deployment: &Deployment, facts: Option<&Facts>) -> Vec<String> {
         lines.push(format!("    to review     {}", deployment.review));
     }
     lines
+}
+
+fn describe_ingest(ingest: &Ingest) -> String {
+    let (name, topic) = (&ingest.name, &ingest.topic);
+    let from = match &ingest.kind {
+        IngestKind::Sql(sql) => {
+            let database = match &sql.database {
+                DatabaseUrl::Plain(url) => url.clone(),
+                DatabaseUrl::Secret(place) => format!("the database that {} names", place.describe()),
+            };
+            let when = match &sql.schedule {
+                Schedule::ByHand => "by hand".to_owned(),
+                Schedule::Every(every) => format!("every {}", format_duration(*every)),
+                Schedule::Cron(cron) => format!("at {cron}, UTC"),
+            };
+            format!("{database}, {when}")
+        }
+        IngestKind::Http(http) => format!("requests to {}", http.path),
+        IngestKind::Dynamodb(dynamodb) => format!("the DynamoDB table {}, once, by hand", dynamodb.table),
+    };
+    format!("  {name} publishes in {topic}\n    from          {from}")
 }
 
 fn describe_source(source: &BoundSource, facts: Option<&Facts>) -> String {

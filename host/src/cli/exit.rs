@@ -7,7 +7,7 @@ use crate::fault::Code;
 /// Everything is checked before the first record, so what a check can find counts as configuration.
 pub(super) fn code(code: Code) -> ExitCode {
     ExitCode::from(match code {
-        Code::CheckFailed => 1,
+        Code::CheckFailed | Code::IngestDeletes => 1,
         _ if is_configuration(code) => 2,
         _ => 3,
     })
@@ -50,6 +50,7 @@ fn is_configuration(code: Code) -> bool {
             | Code::StateDirUnusable
             | Code::AddressUnusable
             | Code::ApiNotLoopback
+            | Code::ColumnMissing
             | Code::CommandUnfit
     )
 }

@@ -25,6 +25,8 @@ pub(super) struct Host {
     address: SocketAddr,
     /// The pipeline file that led here.
     file: Option<PathBuf>,
+    /// What orders need; only the file leads to it.
+    token: Option<String>,
 }
 
 impl Host {
@@ -37,7 +39,7 @@ impl Host {
         // A proxy of the environment is for other machines.
         let agent = config.proxy(None).build().new_agent();
         let address = api.unwrap_or(api_address::DEFAULT);
-        let Some(file) = file else { return Ok(Self { agent, address, file: None }) };
+        let Some(file) = file else { return Ok(Self { agent, address, file: None, token: None }) };
         let app = raw::read(file, &env::process)?.app;
         let directory = state_dir::path(&app);
         let Some(found) = AddressFile::read(&directory) else {
@@ -47,13 +49,14 @@ impl Host {
             let hint = format!("start it with `gristmill run {shown}`, or name its address with `--api`");
             return Err(Fault::new(Code::HostUnreachable, what).because(looked).hint(hint));
         };
-        let host = Self { agent, address: found.address, file: Some(file.to_owned()) };
+        let (address, token) = (found.address, found.token);
+        let host = Self { agent, address, file: Some(file.to_owned()), token };
         let answering: Tasks = host.get("/api/v1/tasks")?;
         if (answering.app.as_str(), &answering.instance) != (app.id.as_str(), &found.instance) {
             let what = format!("the host of the pipeline file `{}` has ended", file.display());
             let other = format!(
                 "on `{}` there is instance `{}` of `{}` now",
-                found.address, answering.instance, answering.app
+                host.address, answering.instance, answering.app
             );
             return Err(Fault::new(Code::HostUnreachable, what).because(other));
         }
@@ -71,7 +74,24 @@ impl Host {
     /// `host_unreachable`, and what the host answers.
     pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
         let url = format!("http://{}{path}", self.address);
-        let mut response = self.agent.get(url).call().map_err(|error| self.unreachable(error))?;
+        self.read(self.agent.get(url).call())
+    }
+
+    /// Gives an order that has no body.
+    ///
+    /// # Errors
+    /// `host_unreachable`, `token_refused`, and what the host answers.
+    pub(super) fn order<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+        let url = format!("http://{}{path}", self.address);
+        let token = self.token.as_deref().unwrap_or_default();
+        self.read(self.agent.post(url).header("Authorization", format!("Bearer {token}")).send_empty())
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, Fault> {
+        let mut response = answer.map_err(|error| self.unreachable(error))?;
         let body = response.body_mut().with_config().limit(PAGE_BYTES_MAX).read_to_string();
         let body = body.map_err(|error| self.unreachable(error))?;
         serde_json::from_str(&body).map_err(|error| match serde_json::from_str::<Refused>(&body) {

@@ -178,3 +178,6 @@ impl Run {
         Ok(counts)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,11 @@ impl MemoryTopics {
         self.lock().troubles.push_back(trouble);
     }
 
+    /// No trouble is left.
+    pub fn heal(&self) {
+        self.lock().troubles.clear();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::pipeline::{Deployment, Pipeline};
 use crate::fault::Fault;
 use crate::id::{AppId, InstanceName, Offset, TaskId, TopicPartition, TransformName};
+use crate::status::ingest::IngestBoard;
 use crate::status::question::{Answer, Ask, PATIENCE, Question, Refusal};
 use crate::status::snapshot::{FaultStatus, TaskState, TaskStatus, WorkerStatus};
 
@@ -28,6 +29,7 @@ pub struct Board {
     instance: InstanceName,
     clock: Clock,
     transforms: Vec<TransformBoard>,
+    ingests: Vec<IngestBoard>,
     ends: Mutex<BTreeMap<TopicPartition, Offset>>,
 }
 
@@ -110,6 +112,7 @@ impl Board {
             instance: instance.clone(),
             clock,
             transforms: transforms.collect(),
+            ingests: pipeline.ingests.iter().map(IngestBoard::new).collect(),
             ends: Mutex::default(),
         }
     }
@@ -127,6 +130,16 @@ impl Board {
     /// The transforms, in the order of the pipeline file.
     pub fn transforms(&self) -> &[TransformBoard] {
         &self.transforms
+    }
+
+    /// The ingests, in the order of the pipeline file.
+    pub fn ingests(&self) -> &[IngestBoard] {
+        &self.ingests
+    }
+
+    /// An ingest by its name.
+    pub fn ingest(&self, name: &str) -> Option<&IngestBoard> {
+        self.ingests.iter().find(|board| board.ingest().name.as_str() == name)
     }
 
     /// The slot of a worker of a transform. One that the board does not know shows nothing.

@@ -29,7 +29,21 @@ pub(crate) fn pipeline(transforms: &[&str], workers: usize) -> Pipeline {
         )
     };
     let transforms: String = transforms.iter().map(section).collect();
-    let text = format!("[app]\nid = \"shop\"\n[kafka]\nbrokers = \"localhost:1\"\n{transforms}");
+    parsed(&transforms)
+}
+
+/// The pipeline `shop` with the transform `t` and the ingests `classes`, of SQL, and `rest`, of HTTP.
+pub(crate) fn pipeline_with_ingests() -> Pipeline {
+    parsed(
+        "[transforms.t]\nplugin = \"builtin:delivery-time\"\nsources.items = \"items\"\nsinks.enriched = \"items-enriched\"\n\
+         [ingest.classes]\nkind = \"sql\"\ntopic = \"c\"\ndatabase = \"sqlite:c.db\"\nquery = \"SELECT 1\"\nkey = \"k\"\n\
+         schedule.every = \"10m\"\n\
+         [ingest.rest]\nkind = \"http\"\ntopic = \"c\"\ntoken.from_env = \"T\"\n",
+    )
+}
+
+fn parsed(sections: &str) -> Pipeline {
+    let text = format!("[app]\nid = \"shop\"\n[kafka]\nbrokers = \"localhost:1\"\n{sections}");
     let raw = raw::parse(Path::new("shop.toml"), &text, &|_| None).unwrap();
     assemble(&raw, &mut |_| Ok((manifest::parse(MANIFEST)?, Digest([7; 32])))).unwrap()
 }

@@ -296,3 +296,53 @@ fn refuses_callouts_to_review_that_replace_each_other() {
     );
     assert_eq!(reports("delete"), [""; 0]);
 }
+
+/// The pipeline, with an ingest of each kind.
+fn ingesting() -> Pipeline {
+    let sql =
+        "[ingest.sql]\nkind = \"sql\"\ntopic = \"c\"\ndatabase = \"sqlite:x\"\nquery = \"q\"\nkey = \"k\"\n";
+    let http = "[ingest.rest]\nkind = \"http\"\ntopic = \"c\"\ntoken.from_env = \"T\"\nremember = \"2h\"\n";
+    let dynamodb = "[ingest.old]\nkind = \"dynamodb\"\ntopic = \"new\"\ntable = \"t\"\nkey = \"k\"\n";
+    pipeline_of(&format!("{FILE}{sql}{http}{dynamodb}"))
+}
+
+#[test]
+fn makes_the_topics_of_ingests_as_they_are_used() {
+    let plans = plans(&ingesting(), &Facts::new(), 4);
+    let of = |name: &str| plans.iter().find(|plan| plan.name.as_str() == name).unwrap();
+
+    assert_eq!((of("new").partitions, of("new").settings["cleanup.policy"].as_str()), (4, "compact"));
+    let requests = of("shop.ingest.rest.requests");
+    assert_eq!((requests.partitions, requests.settings["cleanup.policy"].as_str()), (1, "compact,delete"));
+    assert_eq!(requests.settings["retention.ms"], "7200000");
+    let progress = of("shop.ingest.old.progress");
+    assert_eq!((progress.partitions, progress.settings["cleanup.policy"].as_str()), (1, "compact"));
+}
+
+#[test]
+fn makes_by_itself_what_belongs_to_ingests_alone_and_not_what_they_publish() {
+    let names: Vec<_> =
+        internal_plans(&ingesting(), &Facts::new()).into_iter().map(|plan| plan.name).collect();
+
+    assert!(names.contains(&TopicName::new("shop.ingest.rest.requests")), "{names:?}");
+    assert!(names.contains(&TopicName::new("shop.ingest.old.progress")), "{names:?}");
+    assert!(!names.contains(&TopicName::new("new")), "{names:?}");
+}
+
+#[test]
+fn refuses_to_publish_a_table_in_a_topic_that_forgets() {
+    let mut facts = but(("c", 1, "compact,delete"));
+    facts.extend(self::facts(&[
+        ("new", 1, "compact"),
+        ("shop.ingest.rest.requests", 1, "compact,delete"),
+        ("shop.ingest.old.progress", 1, "compact"),
+    ]));
+    let found = misfits(&Pipeline { deployments: Vec::new(), ..ingesting() }, &facts);
+
+    let reports: Vec<_> = found.iter().map(Fault::report).collect();
+    assert_eq!(reports.len(), 1, "{reports:?}");
+    assert!(
+        reports[0].starts_with("error: topic `c` does not fit its use (ingest sql: published rows)"),
+        "{reports:?}"
+    );
+}
