@@ -3,7 +3,7 @@
 # Cargo is always given the whole workspace: another selection has other features of shared crates, and half of them would
 # be compiled again.
 
-.PHONY: help demo test test-offline bench plugins kafka prepare lint
+.PHONY: help demo test test-offline bench plugins kafka databases prepare lint
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -18,10 +18,10 @@ demo: plugins ## run the whole system on the embedded broker, kill it in the mid
 	@$(CARGO) build --quiet --workspace --bin gristmill
 	@$(GRISTMILL) demo
 
-test: plugins kafka ## all tests; needs Java 17 and Maven for the real Kafka
+test: plugins kafka databases ## all tests; needs Java 17 and Maven for the real Kafka
 	@.ci/test all
 
-test-offline: plugins ## the tests that need no Java
+test-offline: plugins databases ## the tests that need no Java
 	@.ci/test offline
 
 bench: plugins kafka ## measure the host against native loops on a real Kafka, and print a report
@@ -38,6 +38,9 @@ kafka: ## fetch a real Apache Kafka through Maven, and the clients that the suit
 	@.ci/prepare clients
 	@.ci/say "fetching Apache Kafka through Maven (once)"
 	@tests/kafka/kafka.sh fetch
+
+databases: ## install the database servers that the tests of SQL ingests start: PostgreSQL and MariaDB
+	@.ci/prepare databases
 
 prepare: ## install the system packages and the WebAssembly target that are missing
 	@.ci/prepare

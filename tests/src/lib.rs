@@ -11,6 +11,7 @@ pub mod checker;
 pub mod client;
 pub mod cluster;
 pub mod conformance;
+pub mod database;
 pub mod exchange;
 pub mod fanout;
 pub mod fold;

@@ -7,6 +7,7 @@ mod offline {
     mod commands;
     mod conformance;
     mod cuts;
+    mod databases;
     mod driver;
     mod exchange;
     mod fanout;
