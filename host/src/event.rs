@@ -8,6 +8,7 @@ mod api;
 mod bar;
 mod callout;
 mod help;
+mod http;
 mod ingest;
 mod orphans;
 mod plugin;
@@ -22,6 +23,10 @@ pub use api::{ApiFailed, ApiStarted};
 pub use bar::bar;
 pub use callout::{AttemptFailed, CalloutLanded, CalloutSent, CircuitClosed, CircuitOpened};
 pub use help::help;
+pub use http::{
+    HttpConnectionRefused, HttpKeysForgotten, HttpQueued, HttpRequestAnswered, HttpRequestsCommitted,
+    HttpStarted, HttpTroubled, IngestClosed, IngestOpened,
+};
 pub use ingest::{IngestRan, IngestRunFailed, IngestStopped};
 pub use orphans::{AnswerForwarded, AnswerLost};
 pub use plugin::{CompileCacheUnusable, PluginLevel, PluginLogCut, PluginSaid};

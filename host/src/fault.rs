@@ -219,6 +219,59 @@ codes! {
         "A later run of the same ingest has taken over; this one published nothing.",
         "Nothing: the later run publishes what is newer.";
 
+    // Ingests of HTTP: at the start, and what a client is told.
+    SchemaInvalid = "schema_invalid", Host, Never:
+        "The JSON Schema of an ingest is none, or refers to one outside its file.",
+        "Correct the file that the message names; nothing is fetched from the network.";
+    TlsUnusable = "tls_unusable", Host, Never:
+        "The certificate or the key that a listener is to use cannot be read, or they do not belong together.",
+        "Name files in PEM in `[http] tls`: the server's certificate first, and its private key.";
+    PathUnknown = "path_unknown", Record, Never:
+        "A request names a path that no ingest has.",
+        "`GET /openapi.json` lists the paths; a key is one segment, so a `/` in it is written as `%2F`.";
+    MethodNotAllowed = "method_not_allowed", Record, Never:
+        "A request has a method that its path does not have.",
+        "The header `Allow` of the answer lists the methods.";
+    TokenMissing = "token_missing", Record, Never:
+        "A request has no bearer token.",
+        "Send the header `Authorization: Bearer TOKEN`.";
+    TokenWrong = "token_wrong", Record, Never:
+        "A request has another token than its ingest.",
+        "Ask the operator for the token of this ingest.";
+    RateExceeded = "rate_exceeded", Record, Backoff:
+        "There were more requests in a second than the ingest takes.",
+        "Wait as long as the header `Retry-After` says, or send batches.";
+    ContentTypeUnfit = "content_type_unfit", Record, Never:
+        "The body of a request is not of the type that its path takes.",
+        "Send `Content-Type: application/json` with PUT and `application/x-ndjson` with POST, without a `Content-Encoding`.";
+    RecordKeyInvalid = "record_key_invalid", Record, Never:
+        "The key of a record is empty, too long, or not UTF-8.",
+        "A key has 1 to 1,024 bytes of UTF-8, percent-encoded in a path.";
+    BodyMalformed = "body_malformed", Record, Never:
+        "The body of a request is not the JSON that its path takes. Nothing was written.",
+        "Send one JSON value with PUT; with POST a line for each record, `{\"key\": \"K\", \"value\": {}}` or `{\"key\": \"K\", \"delete\": true}`.";
+    BodyInvalid = "body_invalid", Record, Never:
+        "A value does not fit the JSON Schema of its ingest. Nothing was written.",
+        "The message names the place as a JSON pointer; `GET /openapi.json` has the schema.";
+    BodyTooLarge = "body_too_large", Record, Never:
+        "A value, a batch, or the number of its records is over the limit of the ingest. Nothing was written.",
+        "Send less at once, or ask the operator to raise `value_bytes`, `batch_bytes` or `batch_records`.";
+    BodyTooSlow = "body_too_slow", Record, Backoff:
+        "The body of a request did not arrive in time. Nothing was written.",
+        "Send it again; the operator can raise `[http] timeout`.";
+    IdempotencyKeyInvalid = "idempotency_key_invalid", Record, Never:
+        "The header `Idempotency-Key` of a request cannot be one.",
+        "Send one with 1 to 200 visible characters of ASCII.";
+    IdempotencyConflict = "idempotency_conflict", Record, Never:
+        "An idempotency key was used for another request before. Nothing was written.",
+        "Use a new key for each request, and the same one only to repeat it.";
+    IdempotencyUnderWay = "idempotency_under_way", Record, Backoff:
+        "A request with the same idempotency key is under way.",
+        "Repeat it later: then it gets the answer of the first one.";
+    IngestUnavailable = "ingest_unavailable", Record, Backoff:
+        "Kafka does not take records at the moment, or nobody knows yet whether it has taken these.",
+        "Repeat the request with the same `Idempotency-Key`: it is written once.";
+
     // The host itself.
     StateDirUnusable = "state_dir_unusable", Host, Never:
         "The state directory cannot be made, written or locked.",

@@ -10,6 +10,7 @@
 
 pub mod cell;
 pub mod difference;
+pub mod http;
 pub mod mapping;
 pub mod run;
 pub mod schedule;
