@@ -5,12 +5,14 @@
 //! cell  mapping               a row becomes a key and a JSON value
 //! difference  spool  run      what changed since the last run, in one transaction
 //! schedule                    when
+//! ledger                      a database that somebody works with, for the demo
 //! ```
 //! Nothing here keeps state of its own: what is already published is learned from the topic.
 
 pub mod cell;
 pub mod difference;
 pub mod http;
+pub mod ledger;
 pub mod mapping;
 pub mod run;
 pub mod schedule;

@@ -21,6 +21,7 @@ mod doubts;
 pub mod ends;
 mod error;
 mod fetched;
+pub mod groups;
 mod identity;
 mod members;
 mod native;

@@ -286,7 +286,7 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
-fn failed(what: &str, error: KafkaError) -> Fault {
+pub(super) fn failed(what: &str, error: KafkaError) -> Fault {
     let code = match error.rdkafka_error_code() {
         Some(
             RDKafkaErrorCode::TopicAuthorizationFailed
@@ -303,7 +303,7 @@ fn failed(what: &str, error: KafkaError) -> Fault {
 }
 
 /// Waits for an answer: rdkafka's admin client has a thread of its own that wakes this one.
-fn block_on<T>(request: impl Future<Output = T>) -> T {
+pub(super) fn block_on<T>(request: impl Future<Output = T>) -> T {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

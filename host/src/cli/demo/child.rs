@@ -1,6 +1,7 @@
 //! The host as a child process of the demo: started, killed without warning, started again, asked to stop.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -8,7 +9,10 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::fault::{Code, Fault};
 
-/// A running `gristmill run`. Dropping it kills it.
+/// How long a host that is not needed any more may take to leave.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// A running `gristmill run`. Dropping it asks it to stop, and kills it when it does not.
 #[derive(Debug)]
 pub(super) struct Host {
     process: Child,
@@ -17,12 +21,15 @@ pub(super) struct Host {
 
 impl Host {
     /// Starts this very program with `run FILE`; what it logs goes to `log`, appended.
+    /// It leaves its consumer groups at its end, so that they can be deleted.
     pub(super) fn start(pipeline: &Path, log: &Path) -> Result<Self, Fault> {
         let cannot = |error| Fault::new(Code::Internal, "the host cannot be started").because(error);
         let file = File::options().create(true).append(true).open(log).map_err(cannot)?;
         let process = Command::new(std::env::current_exe().map_err(cannot)?)
-            .arg("run")
+            .args(["run", "--leave"])
             .arg(pipeline)
+            // Ctrl-C is for the demo, which then asks it to stop: two signals would end it at once.
+            .process_group(0)
             .stdin(Stdio::null())
             .stdout(file.try_clone().map_err(cannot)?)
             .stderr(file)
@@ -40,11 +47,7 @@ impl Host {
 
     /// SIGTERM, and waits for the end.
     pub(super) fn stop(mut self, clock: &Clock, patience: Duration) -> Result<(), Fault> {
-        let pid = libc::pid_t::try_from(self.process.id()).unwrap_or(libc::pid_t::MAX);
-        // SAFETY: the process is our own child and has not been waited for, so its id is not anybody else's.
-        if unsafe { libc::kill(pid, libc::SIGTERM) } != 0 {
-            return Err(Fault::new(Code::Internal, "the host cannot be signalled"));
-        }
+        self.ask_to_stop()?;
         let deadline = clock.elapsed() + patience;
         loop {
             match self.ended() {
@@ -65,6 +68,18 @@ impl Host {
         }
     }
 
+    fn ask_to_stop(&mut self) -> Result<(), Fault> {
+        if self.ended().is_some() {
+            return Ok(());
+        }
+        let pid = libc::pid_t::try_from(self.process.id()).unwrap_or(libc::pid_t::MAX);
+        // SAFETY: the process is our own child and has not been waited for, so its id is not anybody else's.
+        match unsafe { libc::kill(pid, libc::SIGTERM) } {
+            0 => Ok(()),
+            _ => Err(Fault::new(Code::Internal, "the host cannot be signalled")),
+        }
+    }
+
     /// How it ended, if it did although nobody asked it to.
     pub(super) fn ended(&mut self) -> Option<(ExitStatus, String)> {
         let status = self.process.try_wait().ok().flatten()?;
@@ -81,6 +96,11 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        let clock = Clock::system();
+        let is_asked = self.ask_to_stop().is_ok();
+        while is_asked && self.ended().is_none() && clock.elapsed() < FAREWELL {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         // Both fail only when it has ended already, which is what is wanted.
         drop(self.process.kill());
         drop(self.process.wait());

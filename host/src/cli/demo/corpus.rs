@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::expected::Times;
+
 /// How many suppliers send at the same time. A SKU belongs to one of them, so that its updates have an order.
-pub(crate) const SUPPLIERS: usize = 4;
+pub(super) const SUPPLIERS: usize = 4;
 
 /// The class that most items have.
-pub(crate) const BULKY: &str = "bulky";
+pub(super) const BULKY: &str = "bulky";
 
 /// How many of the classes that items name are not published at first: their items go out with null times.
 const UNKNOWN_CLASSES: usize = 2;
@@ -19,35 +21,35 @@ const OF_THE_STOCK: usize = 10;
 
 /// Delivery classes and item updates. The first `items` updates bring in the stock: an item of the large class each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Corpus {
+pub(super) struct Corpus {
     /// How many items of the large class there are.
-    pub(crate) items: usize,
+    pub(super) items: usize,
     /// How many other classes Logistics publishes.
-    pub(crate) classes: usize,
+    pub(super) classes: usize,
     /// What the generated details depend on.
-    pub(crate) seed: u64,
+    pub(super) seed: u64,
 }
 
 /// One record that a supplier sends.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Update {
+pub(super) struct Update {
     /// The SKU.
-    pub(crate) key: String,
+    pub(super) key: String,
     /// The item; none deletes it.
-    pub(crate) value: Option<Vec<u8>>,
+    pub(super) value: Option<Vec<u8>>,
 }
 
 impl Corpus {
-    /// A class by its number: its name and its record.
-    pub(crate) fn class(&self, number: usize) -> (String, Vec<u8>) {
+    /// A class by its number: its name and its times.
+    pub(super) fn class(&self, number: usize) -> (String, Times) {
         let minimum = 1 + self.dice(number, 1) % 9;
         let maximum = minimum + 1 + self.dice(number, 2) % 5;
-        (class_name(number), times(minimum, maximum))
+        (class_name(number), (minimum, maximum))
     }
 
     /// An update by its number. Of those after the stock, one in ten is of the stock, a few delete their item, a few are not
     /// JSON at all.
-    pub(crate) fn update(&self, number: usize) -> Update {
+    pub(super) fn update(&self, number: usize) -> Update {
         let sku = self.sku(number);
         let key = format!("SKU-{sku:07}");
         let value = match number {
@@ -60,7 +62,7 @@ impl Corpus {
     }
 
     /// The supplier that sends an update: all updates of a SKU come from the same one.
-    pub(crate) fn supplier(&self, number: usize) -> usize {
+    pub(super) fn supplier(&self, number: usize) -> usize {
         self.sku(number) % SUPPLIERS
     }
 
@@ -102,12 +104,12 @@ impl Corpus {
 }
 
 /// The name of a class by its number.
-pub(crate) fn class_name(number: usize) -> String {
+pub(super) fn class_name(number: usize) -> String {
     format!("class-{number:02}")
 }
 
 /// The record of a class.
-pub(crate) fn times(minimum: u64, maximum: u64) -> Vec<u8> {
+pub(super) fn times(minimum: u64, maximum: u64) -> Vec<u8> {
     json!({ "minimumTime": minimum, "maximumTime": maximum }).to_string().into_bytes()
 }
 

@@ -1,80 +1,152 @@
-//! The demo's Logistics: publishes classes, changes them, and remembers what it has published.
+//! The demo's Logistics: a department with a database of its own, which it changes with SQL and never thinks of Kafka.
 
-use super::corpus::{BULKY, Corpus, Update, class_name, times};
-use super::supplier::outgoing;
-use crate::config::pipeline::Kafka;
+use std::path::Path;
+
+use super::corpus::{BULKY, Corpus, class_name};
+use super::expected::Times;
 use crate::fault::Fault;
-use crate::id::TopicName;
-use crate::kafka::produce::PlainProducer;
+use crate::ingest::ledger::Ledger;
 
-/// The times of the large class at first, and after its change. No other class has them.
-const BULKY_TIMES: [(u64, u64); 2] = [(12, 19), (21, 34)];
+/// The times of the large class at first, and after each of its changes. No other class has them.
+const BULKY_TIMES: [Times; 3] = [(12, 19), (13, 20), (21, 34)];
 
-/// Who publishes classes.
+const TABLE: &str = "CREATE TABLE delivery_class (name TEXT PRIMARY KEY, minimum_days INTEGER NOT NULL, \
+                     maximum_days INTEGER NOT NULL, CHECK (minimum_days <= maximum_days))";
+
+/// What a statement does to a class: its new times, or none when it is deleted.
+pub(super) type Deed = (String, Option<Times>);
+
+/// The department.
 pub(super) struct Logistics {
-    producer: PlainProducer,
-    topic: TopicName,
+    ledger: Ledger,
     corpus: Corpus,
-    /// What was published at the beginning, before any item.
-    pub(super) first: Vec<Update>,
-    /// What was published afterwards, in this order.
-    pub(super) changes: Vec<Update>,
+    /// What its statements did, in their order; the first classes are not among them.
+    pub(super) deeds: Vec<Deed>,
+    /// How many classes there were at first.
+    pub(super) first: usize,
 }
 
 impl Logistics {
-    /// Publishes all classes for the first time.
+    /// Makes the database, with all classes in it.
     ///
     /// # Errors
-    /// `kafka_failed` when the broker does not take them.
-    pub(super) fn begin(corpus: Corpus, kafka: &Kafka) -> Result<Self, Fault> {
-        let producer = PlainProducer::open(kafka)?;
-        let topic = TopicName::new("delivery-classes");
-        let mut own = Self { producer, topic, corpus, first: Vec::new(), changes: Vec::new() };
-        let [(minimum, maximum), _] = BULKY_TIMES;
-        let bulky = (BULKY.to_owned(), times(minimum, maximum));
-        let classes = (0..corpus.classes).map(|number| corpus.class(number)).chain([bulky]);
-        own.first = classes.map(|(key, value)| Update { key, value: Some(value) }).collect();
-        own.first.iter().try_for_each(|class| send(&mut own.producer, &own.topic, class))?;
-        own.producer.flush()?;
-        Ok(own)
+    /// `internal`.
+    pub(super) fn begin(corpus: Corpus, file: &Path) -> Result<Self, Fault> {
+        let mut ledger = Ledger::open(file)?;
+        ledger.execute(TABLE)?;
+        let [bulky, ..] = BULKY_TIMES;
+        let classes = (0..corpus.classes).map(|number| corpus.class(number));
+        let rows = classes.chain([(BULKY.to_owned(), bulky)]).map(row).collect::<Vec<_>>();
+        ledger.execute(&format!("INSERT INTO delivery_class VALUES {}", rows.join(", ")))?;
+        Ok(Self { ledger, corpus, deeds: Vec::new(), first: rows.len() })
     }
 
-    /// Changes one class, publishes one that items have named all the time, and deletes one. Tells which.
+    /// Changes one class. Gives the statement, as for all that follow.
     ///
     /// # Errors
-    /// As for [`begin`](Self::begin).
-    pub(super) fn change_small_ones(&mut self) -> Result<[String; 3], Fault> {
-        let last = self.corpus.classes.saturating_sub(1);
-        let names = [class_name(0), class_name(self.corpus.classes), class_name(last)];
-        let [changed, inserted, deleted] = names.clone();
-        self.publish(Update { key: changed, value: Some(times(10, 16)) })?;
-        self.publish(Update { key: inserted, value: Some(times(11, 17)) })?;
-        self.publish(Update { key: deleted, value: None })?;
-        Ok(names)
+    /// `internal`.
+    pub(super) fn change(&mut self) -> Result<String, Fault> {
+        self.update(class_name(0), (10, 16))
+    }
+
+    /// Adds a class that items have named all the time.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn add(&mut self) -> Result<String, Fault> {
+        let (name, times) = (class_name(self.corpus.classes), (11, 17));
+        let statement = format!("INSERT INTO delivery_class VALUES {}", row((name.clone(), times)));
+        self.execute(statement, [(name, Some(times))])
+    }
+
+    /// Deletes a class that items name.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn delete(&mut self) -> Result<String, Fault> {
+        let name = class_name(self.corpus.classes - 1);
+        let statement = format!("DELETE FROM delivery_class WHERE name = '{name}'");
+        self.execute(statement, [(name, None)])
     }
 
     /// Changes the large class.
     ///
     /// # Errors
-    /// As for [`begin`](Self::begin).
-    pub(super) fn change_the_large_one(&mut self) -> Result<(), Fault> {
-        let [_, (minimum, maximum)] = BULKY_TIMES;
-        self.publish(Update { key: BULKY.to_owned(), value: Some(times(minimum, maximum)) })
+    /// `internal`.
+    pub(super) fn change_the_large_one(&mut self) -> Result<String, Fault> {
+        let [_, times, _] = BULKY_TIMES;
+        self.update(BULKY.to_owned(), times)
     }
 
-    /// How an item ends that has the new times of the large class. Good enough to show progress, not to judge.
+    /// Changes it again.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn think_again(&mut self) -> Result<String, Fault> {
+        let [.., times] = BULKY_TIMES;
+        self.update(BULKY.to_owned(), times)
+    }
+
+    /// Changes another class, whatever the host is doing.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn change_another(&mut self) -> Result<String, Fault> {
+        self.update(class_name(1), (9, 15))
+    }
+
+    /// Empties the table by mistake.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn empty(&mut self) -> Result<String, Fault> {
+        self.ledger.execute("CREATE TABLE backup AS SELECT * FROM delivery_class")?;
+        self.execute("DELETE FROM delivery_class".to_owned(), [])
+    }
+
+    /// Puts everything back.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn put_back(&mut self) -> Result<String, Fault> {
+        self.execute("INSERT INTO delivery_class SELECT * FROM backup".to_owned(), [])
+    }
+
+    /// The table, as the database has it.
+    ///
+    /// # Errors
+    /// `internal`.
+    pub(super) fn table(&mut self) -> Result<Vec<(String, Times)>, Fault> {
+        let rows = self.ledger.texts(
+            "SELECT name, CAST(minimum_days AS TEXT), CAST(maximum_days AS TEXT) FROM delivery_class",
+        )?;
+        let class = |row: Vec<String>| {
+            let [name, minimum, maximum] = <[String; 3]>::try_from(row).ok()?;
+            Some((name, (minimum.parse().ok()?, maximum.parse().ok()?)))
+        };
+        Ok(rows.into_iter().filter_map(class).collect())
+    }
+
+    /// How an item ends that has the last times of the large class. Good enough to show progress, not to judge.
     pub(super) fn mark() -> Vec<u8> {
-        let [_, (minimum, maximum)] = BULKY_TIMES;
+        let [.., (minimum, maximum)] = BULKY_TIMES;
         format!("\"minimumDeliveryTime\":{minimum},\"maximumDeliveryTime\":{maximum}}}").into_bytes()
     }
 
-    fn publish(&mut self, class: Update) -> Result<(), Fault> {
-        send(&mut self.producer, &self.topic, &class)?;
-        self.changes.push(class);
-        self.producer.flush()
+    fn update(&mut self, name: String, (minimum, maximum): Times) -> Result<String, Fault> {
+        let statement = format!(
+            "UPDATE delivery_class SET minimum_days = {minimum}, maximum_days = {maximum} WHERE name = '{name}'"
+        );
+        self.execute(statement, [(name, Some((minimum, maximum)))])
+    }
+
+    fn execute<const N: usize>(&mut self, statement: String, deeds: [Deed; N]) -> Result<String, Fault> {
+        self.ledger.execute(&statement)?;
+        self.deeds.extend(deeds);
+        Ok(statement)
     }
 }
 
-fn send(producer: &mut PlainProducer, topic: &TopicName, class: &Update) -> Result<(), Fault> {
-    producer.send(&outgoing(topic, class.key.as_bytes(), class.value.as_deref()))
+fn row((name, (minimum, maximum)): (String, Times)) -> String {
+    format!("('{name}', {minimum}, {maximum})")
 }

@@ -35,8 +35,7 @@ impl Observer {
     ///
     /// # Errors
     /// `topic_missing`, `kafka_failed`.
-    pub(super) fn open(kafka: &Kafka, topic: &str, clock: &Clock) -> Result<Self, Fault> {
-        let topic = TopicName::new(topic);
+    pub(super) fn open(kafka: &Kafka, topic: TopicName, clock: &Clock) -> Result<Self, Fault> {
         let reader = TopicReader::open(kafka, "gristmill-demo", &topic, Isolation::Committed, From::Start)?;
         let seen = BTreeMap::new();
         Ok(Self { reader, clock: clock.clone(), seen, mark: b"\0".to_vec(), marked: 0 })

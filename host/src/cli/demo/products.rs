@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-/// How many products there are.
-const PRODUCTS: usize = 400;
+/// Of every so many products nobody ever tells anything: their activations expire.
+const UNTOLD: usize = 40;
 
 /// Every so many products are activated twice.
 const TWICE: usize = 4;
@@ -14,8 +14,8 @@ const TWICE: usize = 4;
 /// How many messages there are about each: the first makes its information, the others update it.
 const MESSAGES: usize = 4;
 
-/// How long after the one before a product's story begins.
-const PACE: Duration = Duration::from_millis(15);
+/// Within this time all products' stories begin.
+const WITHIN: Duration = Duration::from_secs(10);
 
 /// How long after the one before something happens to a product.
 const STEP: Duration = Duration::from_millis(150);
@@ -39,17 +39,21 @@ pub(super) const INBOX: &str = "product-inbox";
 /// Where activations arrive.
 pub(super) const ACTIVATION: &str = "product-activation";
 
-/// All that happens, in its order. Of half of the products the first message comes before the activation, of the others
-/// after it; of each the updates come later, and of some another activation.
-pub(super) fn events() -> Vec<Event> {
-    let mut events: Vec<_> = (0..PRODUCTS).flat_map(story).collect();
+/// All that happens to so many products, in its order. Of half of them the first message comes before the activation, of the
+/// others after it; of each the updates come later, and of some another activation.
+pub(super) fn events(products: usize) -> Vec<Event> {
+    let pace = WITHIN / u32::try_from(products.max(1)).unwrap_or(u32::MAX);
+    let begin = |product| pace.saturating_mul(u32::try_from(product).unwrap_or(u32::MAX));
+    let mut events: Vec<_> = (0..products).flat_map(|product| story(product, begin(product))).collect();
     events.sort_by_key(|event| event.at);
     events
 }
 
-fn story(product: usize) -> Vec<Event> {
-    let begin = PACE.saturating_mul(u32::try_from(product).unwrap_or(u32::MAX));
+fn story(product: usize, begin: Duration) -> Vec<Event> {
     let step = |steps: u32| begin.saturating_add(STEP.saturating_mul(steps));
+    if is_untold(product) {
+        return vec![activation(product, 0, step(0))];
+    }
     let (told, activated) = if product.is_multiple_of(2) { (0, 1) } else { (1, 0) };
     let mut story = vec![message(product, 0, step(told)), activation(product, 0, step(activated))];
     story.extend((2..).zip(1..MESSAGES).map(|(at, version)| message(product, version, step(at))));
@@ -57,6 +61,10 @@ fn story(product: usize) -> Vec<Event> {
         story.push(activation(product, 1, step(3)));
     }
     story
+}
+
+fn is_untold(product: usize) -> bool {
+    product % UNTOLD == UNTOLD - 1
 }
 
 fn message(product: usize, version: usize, at: Duration) -> Event {
@@ -96,11 +104,11 @@ mod tests {
 
     #[test]
     fn tells_of_products_before_and_after_their_activation_and_of_each_again_and_again() {
-        let events = events();
+        let events = events(400);
 
         let of = |topic: &str| events.iter().filter(|event| event.topic == topic).count();
-        assert_eq!(of(INBOX), PRODUCTS * MESSAGES);
-        assert_eq!(of(ACTIVATION), PRODUCTS + PRODUCTS / TWICE);
+        assert_eq!(of(INBOX), (400 - 400 / UNTOLD) * MESSAGES);
+        assert_eq!(of(ACTIVATION), 400 + 400 / TWICE);
         let first = |key: &str| events.iter().find(|event| event.key == key).map(|event| event.topic);
         assert_eq!((first("P0"), first("P1")), (Some(INBOX), Some(ACTIVATION)));
     }

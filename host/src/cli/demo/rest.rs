@@ -89,6 +89,11 @@ impl RestServer {
         self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many requests it has read.
+    pub(super) fn count(&self) -> usize {
+        self.shared.log.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// How many requests it is busy with at this moment.
     pub(super) fn busy(&self) -> usize {
         self.shared.busy.load(Ordering::SeqCst)

@@ -1,259 +1,297 @@
 //! The demo's story: what happens, in which order, and what is told about it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::activation;
-use super::child::Host;
-use super::corpus::{Corpus, SUPPLIERS, Update};
-use super::job::JobProgress;
+use super::consumers::Desk;
+use super::corpus::{Corpus, SUPPLIERS};
+use super::errand::Errand;
+use super::figures::grouped;
+use super::findings::{Acts, Kill};
+use super::latency::Times;
 use super::logistics::Logistics;
-use super::report::{self, Latencies, Times};
-use super::supplier::Market;
-use super::verdict::{self, Verdict};
-use super::watch::{Watch, say};
-use crate::cli::output;
-use crate::clock::Clock;
-use crate::config::pipeline::Kafka;
-use crate::fault::{Code, Fault};
-use crate::id::TopicName;
+use super::panel::Sights;
+use super::pipeline::{self, Choices};
+use super::place::Place;
+use super::products::{self, Event};
+use super::rest::RestServer;
+use super::stage::{Company, Stage};
+use super::supplier::{Market, outgoing};
+use crate::fault::Fault;
+use crate::kafka::produce::PlainProducer;
 
-/// The pipeline of the demo; `gristmill init --plugin builtin:delivery-time` writes one like it.
-const PIPELINE: &str = r#"[app]
-id = "shop"
-state_dir = "@DIR/state"
-api = "127.0.0.1:0"
-
-[kafka]
-brokers = "@BROKERS"
-
-[transforms.delivery-time]
-plugin = "builtin:delivery-time"
-sources.items = "items"
-sources.classes = "delivery-classes"
-sinks.enriched = "items-enriched"
-
-[transforms.delivery-time.jobs]
-rate = 4000   # records a second of each task, so that one can watch: without it 100,000 items take two seconds
-"#;
-
-/// How many partitions the topics of items have.
-const PARTITIONS: i32 = 4;
-
-/// The check compares every version of every record: compaction waits until the demo is over.
-const COMPACTED_LATER: [(&str, &str); 2] =
-    [("cleanup.policy", "compact"), ("min.compaction.lag.ms", "3600000")];
-
-/// How long the host may take to stop.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long updates flow before the large class changes, so that there is something to compare with.
-const BEFORE: Duration = Duration::from_secs(3);
+/// How long updates flow before and after small changes, so that there is something to compare with.
+const WHILE: Duration = Duration::from_secs(2);
 
 /// How long nothing more may come out at the end: doubled records would come now.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(2);
 
-/// A running demo.
-pub(super) struct Story {
-    corpus: Corpus,
-    pace: Duration,
-    clock: Clock,
-    broker: gristmill_broker::Broker,
-    kafka: Kafka,
-    dir: tempfile::TempDir,
+/// How long the fan-out takes at the pace that the pipeline file gives it: for every 16,000 items a second, within bounds.
+const FAN_OUT: (usize, usize) = (2, 6);
+const ITEMS_A_SECOND: usize = 16_000;
+
+/// Tasks that share the fan-out.
+const TASKS: usize = 4;
+
+/// How large everything is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    /// Items and classes.
+    pub(super) corpus: Corpus,
+    /// Item updates a second.
+    pub(super) rate: u32,
+    /// Products.
+    pub(super) products: usize,
+    /// Whether option 2 runs beside option 1.
+    pub(super) is_side_by_side: bool,
 }
 
-type Supplier = JoinHandle<Result<(), Fault>>;
+/// A running demo.
+pub(super) struct Story<'a> {
+    sizes: Sizes,
+    stage: Stage<'a>,
+    logistics: Logistics,
+    events: Vec<Event>,
+}
 
-impl Story {
-    /// Starts the broker and makes the topics.
-    pub(super) fn begin(corpus: Corpus, rate: u32) -> Result<Self, Fault> {
-        let cannot = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Fault::new(Code::Internal, "the demo cannot start its broker").because(error)
+/// Tells the story to its end.
+///
+/// # Errors
+/// `check_failed` when anything is not as promised, or somebody has interrupted it.
+pub(super) fn tell(place: &Place, company: &Company, sizes: Sizes) -> Result<(), Fault> {
+    Story::begin(place, company, sizes)?.go_on()
+}
+
+impl<'a> Story<'a> {
+    /// Topics, database, external service, host: everything that is there before the first item.
+    fn begin(place: &'a Place, company: &Company, sizes: Sizes) -> Result<Self, Fault> {
+        let screen = &company.screen;
+        let made = place.make_topics(sizes.is_side_by_side)?;
+        let kind = if place.is_embedded() { "an embedded broker" } else { "the Kafka" };
+        screen.say("topics", &format!("{made} topics on {kind} at {}", place.kafka.brokers))?;
+        let database = place.file("logistics.db");
+        let logistics = Logistics::begin(sizes.corpus, &database)?;
+        let (classes, database) = (logistics.first, database.display());
+        screen
+            .say("database", &format!("Logistics keeps {classes} delivery classes in SQLite: {database}"))?;
+        let server = Arc::new(RestServer::start()?);
+        let url = server.base_url();
+        screen.say(
+            "service",
+            &format!("an external REST service at {url}: slow, failing, resetting connections"),
+        )?;
+        let file = write_pipeline(place, &server, sizes)?;
+        let sights = Sights {
+            reading: Arc::default(),
+            sent: Arc::default(),
+            server,
+            desks: Arc::new(Desk::open_all(place)?),
+            classes: Arc::default(),
         };
-        let dir = tempfile::Builder::new()
-            .prefix("gristmill-demo-")
-            .tempdir()
-            .map_err(|error| cannot(error.into()))?;
-        let mut builder = gristmill_broker::Broker::builder()
-            .topic_with("items", PARTITIONS, &COMPACTED_LATER)
-            .topic_with("delivery-classes", 1, &COMPACTED_LATER)
-            .topic_with("items-enriched", PARTITIONS, &COMPACTED_LATER)
-            .topic("shop.delivery-time.dead-letters", PARTITIONS);
-        for (name, policy) in activation::TOPICS {
-            builder = builder.topic_with(name, PARTITIONS, &[("cleanup.policy", policy)]);
-        }
-        let broker = builder.start().map_err(|error| cannot(error.into()))?;
-        let kafka = Kafka { brokers: broker.bootstrap(), client: BTreeMap::new() };
-        let pace = Duration::from_secs(1) / rate;
-        say(&format!("an embedded broker listens on {}; its topics are made", kafka.brokers))?;
-        Ok(Self { corpus, pace, clock: Clock::system(), broker, kafka, dir })
+        screen.say("host", &format!("gristmill run {}, as a process of its own", file.display()))?;
+        let stage = Stage::open(place, company, sights, file, sizes.is_side_by_side)?;
+        Ok(Self { sizes, stage, logistics, events: products::events(sizes.products) })
     }
 
-    /// Tells the story to its end.
-    ///
-    /// # Errors
-    /// `check_failed` when anything is not as promised.
-    pub(super) fn tell(self, keep: bool) -> Result<(), Fault> {
-        let mut logistics = Logistics::begin(self.corpus, &self.kafka)?;
-        say(&format!("Logistics has published {} delivery classes", logistics.first.len()))?;
-        let file = self.write_pipeline()?;
-        let mut host = self.start_host(&file)?;
-        say(&format!("started the host as a process of its own: gristmill run {}", file.display()))?;
-        let sent = Arc::new(AtomicUsize::new(0));
-        let job = JobProgress::new(&file, &self.clock);
-        let mut watch = Watch::open(&self.kafka, &self.clock, job, &sent)?;
-
-        let market = self.bring_in_the_stock(&mut host, &mut watch, sent)?;
+    fn go_on(mut self) -> Result<(), Fault> {
+        self.carry_classes()?;
+        let market = self.bring_in_the_stock()?;
         let suppliers = self.open(&market)?;
-        let (host, times) = self.change_classes(&file, host, &mut watch, &mut logistics)?;
+        self.change_small_classes()?;
+        let feed = self.activate_products()?;
+        let changed = self.change_the_large_class()?;
+        let kill = self.kill_the_host()?;
+        let done = self.come_back(changed)?;
+        self.make_a_mistake()?;
+        feed.finish()?;
         let updates = market.close();
-        let host = self.close(suppliers, host, &mut watch)?;
-        host.stop(&self.clock, PATIENCE)?;
-        watch.say("stopped the host (SIGTERM); it had committed everything")?;
-
-        let verdict = self.judge(updates, &logistics, &watch);
-        let latencies = Latencies::of(&watch.enriched, &market, times);
-        output::print(&report::table(&verdict, &latencies))?;
-        let tally = activation::play(&self.kafka, self.dir.path(), &self.clock)?;
-        output::print(&tally.table())?;
-        self.look_further(keep)?;
-        verdict.conclude()?;
-        tally.conclude()?;
-        say("everything is as promised")
+        suppliers.into_iter().try_for_each(Errand::finish)?;
+        self.come_to_rest()?;
+        let times = Times { changed, killed: kill.at, done };
+        let Self { sizes, stage, logistics, events } = self;
+        Acts { sizes, updates, kill, times, events, market }.judge(stage, logistics)
     }
 
-    fn write_pipeline(&self) -> Result<PathBuf, Fault> {
-        let file = self.dir.path().join("shop.toml");
-        let dir = self.dir.path().to_string_lossy();
-        let text = PIPELINE.replace("@DIR", &dir).replace("@BROKERS", &self.kafka.brokers);
-        std::fs::write(&file, text).map_err(|error| {
-            Fault::new(Code::Internal, "the demo cannot write its pipeline file").because(error)
-        })?;
-        Ok(file)
+    /// What SQL statements have done reaches the topic.
+    fn carry(&mut self) -> Result<(), Fault> {
+        let wanted = self.logistics.first + self.logistics.deeds.len();
+        let logistics = &mut self.logistics;
+        self.stage.until(|stage| {
+            stage.carrier.run(logistics.table()?)?;
+            Ok(stage.eyes.classes.count() >= wanted)
+        })
     }
 
-    fn start_host(&self, file: &Path) -> Result<Host, Fault> {
-        Host::start(file, &self.dir.path().join("host.log"))
+    fn carry_classes(&mut self) -> Result<(), Fault> {
+        self.carry()?;
+        let classes = self.logistics.first;
+        self.stage.say("ingest", &format!("{classes} rows of the table are records of `delivery-classes`"))
     }
 
     /// Sends an item of the large class each, and waits until all have come out. Gives back the market, which opens now.
-    fn bring_in_the_stock(
-        &self,
-        host: &mut Host,
-        watch: &mut Watch,
-        sent: Arc<AtomicUsize>,
-    ) -> Result<Market, Fault> {
-        let items = self.corpus.items;
-        watch.say(&format!("a supplier sends {items} items of the class `bulky`"))?;
+    fn bring_in_the_stock(&mut self) -> Result<Market, Fault> {
+        let items = self.sizes.corpus.items;
+        self.stage
+            .say("stock", &format!("a supplier sends {} items of the class `bulky`", grouped(items)))?;
         let mut market = Market {
-            corpus: self.corpus,
-            kafka: self.kafka.clone(),
-            topic: TopicName::new("items"),
-            pace: self.pace,
-            clock: self.clock.clone(),
+            corpus: self.sizes.corpus,
+            kafka: self.stage.place.kafka.clone(),
+            topic: self.stage.place.names.topic("items"),
+            pace: Duration::from_secs(1) / self.sizes.rate,
+            clock: self.stage.company.clock.clone(),
             begin: Duration::ZERO,
-            sent,
+            sent: Arc::clone(&self.stage.sights.sent),
             end: Arc::new(AtomicUsize::new(usize::MAX)),
         };
         let own = market.clone();
-        let stock = start("stock", move || own.send_stock())?;
-        watch.until_count(host, items)?;
-        join(stock)?;
-        market.begin = self.clock.elapsed();
+        let begin = self.stage.now();
+        let stock = Errand::start("stock", move |is_over| own.send_stock(is_over))?;
+        self.stage.until(|stage| Ok(stage.eyes.items() >= items))?;
+        stock.finish()?;
+        market.begin = self.stage.now();
+        let took = market.begin.saturating_sub(begin).as_secs_f32();
+        self.stage
+            .say("stock", &format!("all have come out with their delivery times, after {took:.1} s"))?;
         Ok(market)
     }
 
-    fn open(&self, market: &Market) -> Result<Vec<Supplier>, Fault> {
-        let rate = 1_000_000_000 / self.pace.as_nanos().max(1);
-        say(&format!(
-            "{SUPPLIERS} suppliers begin to send {rate} item updates a second, to the end of the demo"
-        ))?;
+    fn open(&mut self, market: &Market) -> Result<Vec<Errand>, Fault> {
+        let rate = self.sizes.rate;
+        self.stage
+            .say("trade", &format!("{SUPPLIERS} suppliers send {rate} item updates a second from now on"))?;
         let begin = |supplier| {
             let market = market.clone();
-            start(&format!("supplier-{supplier}"), move || market.send(supplier))
+            Errand::start("supplier", move |is_over| market.send(supplier, is_over))
         };
         (0..SUPPLIERS).map(begin).collect()
     }
 
-    /// Logistics changes small classes, then the large one; the host dies in the middle of it and is started again.
-    fn change_classes(
-        &self,
-        file: &Path,
-        mut host: Host,
-        watch: &mut Watch,
-        logistics: &mut Logistics,
-    ) -> Result<(Host, Times), Fault> {
-        let items = self.corpus.items;
-        watch.during(&mut host, BEFORE)?;
-        let [changed, inserted, deleted] = logistics.change_small_ones()?;
-        watch.say(&format!("Logistics changes `{changed}`, adds `{inserted}`, deletes `{deleted}`"))?;
-        watch.during(&mut host, BEFORE)?;
-        watch.enriched.count_marked(Logistics::mark());
-        logistics.change_the_large_one()?;
-        let at = self.clock.elapsed();
-        watch.say(&format!("Logistics changes `bulky`: all of its {items} items go out again"))?;
-        watch.until_fanned_out(&mut host, items * 2 / 5)?;
-        host.kill()?;
-        let killed = self.clock.elapsed();
-        let out = watch.enriched.marked();
-        watch.say(&format!(
-            "killed the host (SIGKILL) when {out} of them had come out, and started it again"
-        ))?;
-        host = self.start_host(file)?;
-        watch.until_job_is_done(&mut host, items)?;
-        let done = self.clock.elapsed();
-        let took = done.saturating_sub(at).as_secs_f32();
-        watch.say(&format!("the fan-out is done, {took:.1} s after the class had changed"))?;
-        Ok((host, Times { changed: at, killed, done }))
-    }
-
-    /// Waits for the suppliers, and then until nothing more can come.
-    fn close(&self, suppliers: Vec<Supplier>, mut host: Host, watch: &mut Watch) -> Result<Host, Fault> {
-        suppliers.into_iter().try_for_each(join)?;
-        let mut count = None;
-        while count != Some(watch.count()) {
-            count = Some(watch.count());
-            watch.during(&mut host, QUIET)?;
+    fn change_small_classes(&mut self) -> Result<(), Fault> {
+        self.stage.during(WHILE)?;
+        for statement in [self.logistics.change()?, self.logistics.add()?, self.logistics.delete()?] {
+            self.stage.say("changes", &format!("Logistics: {statement}"))?;
         }
-        Ok(host)
+        self.carry()?;
+        self.stage.say("changes", "the ingest has found and published all three")?;
+        self.stage.during(WHILE)
     }
 
-    fn judge(&self, updates: usize, logistics: &Logistics, watch: &Watch) -> Verdict {
-        let sent: Vec<Update> = (0..updates).map(|number| self.corpus.update(number)).collect();
-        let history = verdict::history(&logistics.first, &logistics.changes);
-        let outputs = watch.enriched.seen().map(|seen| &seen.record);
-        verdict::judge(&sent, &history, outputs, watch.letters.seen().map(|seen| &seen.record))
+    /// Sends messages and activations, each when it is due, whatever the host does meanwhile.
+    fn activate_products(&mut self) -> Result<Errand, Fault> {
+        let of = |topic: &str| self.events.iter().filter(|event| event.topic == topic).count();
+        let [activations, messages] = [products::ACTIVATION, products::INBOX].map(of).map(grouped);
+        self.stage.say(
+            "products",
+            &format!("{activations} activations and {messages} messages about products come, in every order"),
+        )?;
+        let place = self.stage.place;
+        let mut producer = PlainProducer::open(&place.kafka)?;
+        let (clock, begin) = (self.stage.company.clock.clone(), self.stage.now());
+        let events: Vec<_> =
+            self.events.iter().map(|event| (place.names.topic(event.topic), event.clone())).collect();
+        Errand::start("products", move |is_over| {
+            for (topic, event) in events {
+                std::thread::sleep(begin.saturating_add(event.at).saturating_sub(clock.elapsed()));
+                if is_over.load(Ordering::Acquire) {
+                    break;
+                }
+                producer.send(&outgoing(&topic, event.key.as_bytes(), Some(&event.value)))?;
+            }
+            producer.flush()
+        })
     }
 
-    /// Says how to look into the topics, and waits if somebody wants to.
-    fn look_further(&self, keep: bool) -> Result<(), Fault> {
-        if !keep {
-            return say("look further: gristmill demo --keep leaves the broker running for any Kafka client");
-        }
-        let brokers = &self.kafka.brokers;
-        output::print(&format!(
-            "\nThe broker is still there, for any Kafka client:\n  kcat -b {brokers} -L\n  kcat -b {brokers} -C -t items-enriched -e -f '%k %s\\n'\n  gristmill tail items-enriched --brokers {brokers}\nPress Enter to end.\n"
-        ))?;
-        let mut line = String::new();
-        // The end of the input ends the demo as well.
-        drop(std::io::stdin().read_line(&mut line));
-        self.broker.stop();
-        Ok(())
+    /// Logistics changes the large class, and changes it again while the first walk is under way. Tells when.
+    fn change_the_large_class(&mut self) -> Result<Duration, Fault> {
+        let items = grouped(self.sizes.corpus.items);
+        self.stage.eyes.count_marked(&Logistics::mark());
+        let changed = self.stage.now();
+        let statement = self.logistics.change_the_large_one()?;
+        self.stage.say("fan-out", &format!("Logistics: {statement}"))?;
+        self.carry()?;
+        self.stage.say(
+            "fan-out",
+            &format!("all {items} items of the class go out again, in steps beside the updates"),
+        )?;
+        let statement = self.logistics.think_again()?;
+        self.stage.say("fan-out", &format!("Logistics thinks again: {statement}"))?;
+        self.carry()?;
+        Ok(changed)
+    }
+
+    /// Kills the host in the middle of the fan-out and of callouts.
+    fn kill_the_host(&mut self) -> Result<Kill, Fault> {
+        let items = self.sizes.corpus.items;
+        self.stage.until(|stage| {
+            let is_in_the_middle = stage.eyes.marked() >= items * 2 / 5;
+            Ok(is_in_the_middle && stage.eyes.outcomes() > 0 && stage.sights.server.busy() > 0)
+        })?;
+        let (marked, busy) = (self.stage.eyes.marked(), self.stage.sights.server.busy());
+        self.stage.kill_host()?;
+        let at = self.stage.now();
+        let (out, of) = (grouped(marked), grouped(items));
+        self.stage.say(
+            "kill",
+            &format!("SIGKILL to the host: {out} of {of} items are out, {busy} REST calls under way"),
+        )?;
+        let statement = self.logistics.change_another()?;
+        self.stage.say("kill", &format!("Logistics does not mind: {statement}"))?;
+        self.stage.start_host()?;
+        self.stage.say("return", "started the host again; nobody does anything else")?;
+        Ok(Kill { at, marked, busy })
+    }
+
+    /// Waits until the fan-out is done. Tells when.
+    fn come_back(&mut self, changed: Duration) -> Result<Duration, Fault> {
+        let items = self.sizes.corpus.items;
+        self.stage.until(|stage| Ok(stage.eyes.marked() >= items && stage.sights.reading().is_jobless()))?;
+        let done = self.stage.now();
+        let took = done.saturating_sub(changed).as_secs_f32();
+        self.stage.say(
+            "return",
+            &format!("the walk went on from its cursor and is done, {took:.1} s after the change"),
+        )?;
+        self.carry()?;
+        Ok(done)
+    }
+
+    /// Logistics empties its table, and puts everything back.
+    fn make_a_mistake(&mut self) -> Result<(), Fault> {
+        let statement = self.logistics.empty()?;
+        self.stage.say("mistake", &format!("Logistics: {statement}"))?;
+        let logistics = &mut self.logistics;
+        self.stage.until(|stage| {
+            stage.carrier.run(logistics.table()?)?;
+            Ok(stage.carrier.is_refused)
+        })?;
+        self.stage.say("mistake", "the ingest refuses to delete more than a fifth of what is published")?;
+        let statement = self.logistics.put_back()?;
+        self.stage.say("mistake", &format!("Logistics: {statement}"))
+    }
+
+    /// Waits until nothing more can come.
+    fn come_to_rest(&mut self) -> Result<(), Fault> {
+        self.stage.say("rest", "the suppliers stop; what is under way comes to its end")?;
+        let (mut count, mut since) = (0, Duration::ZERO);
+        self.stage.until(|stage| {
+            let now = stage.now();
+            if stage.eyes.count() != count || !stage.sights.reading().is_at_rest() {
+                (count, since) = (stage.eyes.count(), now);
+            }
+            let taken = |desk: &Desk| desk.taken() >= stage.eyes.enriched.count();
+            Ok(now.saturating_sub(since) >= QUIET && stage.sights.desks.iter().all(taken))
+        })?;
+        self.stage.stop_host()?;
+        self.stage.say("rest", "stopped the host (SIGTERM); everything is committed")
     }
 }
 
-fn start(name: &str, work: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Result<Supplier, Fault> {
-    let thread = std::thread::Builder::new().name(name.to_owned());
-    thread
-        .spawn(work)
-        .map_err(|error| Fault::new(Code::Internal, "a supplier cannot be started").because(error))
-}
-
-fn join(supplier: Supplier) -> Result<(), Fault> {
-    supplier.join().map_err(|_| Fault::new(Code::Internal, "a supplier's thread panicked"))?
+fn write_pipeline(place: &Place, server: &RestServer, sizes: Sizes) -> Result<PathBuf, Fault> {
+    let (shortest, longest) = FAN_OUT;
+    let seconds = (sizes.corpus.items / ITEMS_A_SECOND).clamp(shortest, longest);
+    let rate = (sizes.corpus.items / (TASKS * seconds)).max(10);
+    let choices = Choices { server: server.base_url(), rate, is_side_by_side: sizes.is_side_by_side };
+    pipeline::write(place, &choices)
 }

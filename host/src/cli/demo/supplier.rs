@@ -1,7 +1,7 @@
 //! The demo's suppliers: each sends its updates at a steady rate, whatever the host is doing meanwhile.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::corpus::Corpus;
@@ -44,9 +44,11 @@ impl Market {
     ///
     /// # Errors
     /// `kafka_failed` when the broker does not take it.
-    pub(super) fn send_stock(&self) -> Result<(), Fault> {
+    pub(super) fn send_stock(&self, is_over: &AtomicBool) -> Result<(), Fault> {
         let mut producer = PlainProducer::open(&self.kafka)?;
-        (0..self.corpus.items).try_for_each(|number| self.send_one(&mut producer, number))?;
+        for number in (0..self.corpus.items).take_while(|_| !is_over.load(Ordering::Acquire)) {
+            self.send_one(&mut producer, number)?;
+        }
         producer.flush()
     }
 
@@ -54,12 +56,12 @@ impl Market {
     ///
     /// # Errors
     /// As for [`send_stock`](Self::send_stock).
-    pub(super) fn send(&self, supplier: usize) -> Result<(), Fault> {
+    pub(super) fn send(&self, supplier: usize, is_over: &AtomicBool) -> Result<(), Fault> {
         let mut producer = PlainProducer::open(&self.kafka)?;
         let own = (self.corpus.items..).filter(|number| self.corpus.supplier(*number) == supplier);
         for number in own {
             std::thread::sleep(self.due(number).saturating_sub(self.clock.elapsed()));
-            if number >= self.end.load(Ordering::Acquire) {
+            if number >= self.end.load(Ordering::Acquire) || is_over.load(Ordering::Acquire) {
                 break;
             }
             self.send_one(&mut producer, number)?;

@@ -1,11 +1,10 @@
-//! The table at the end of the demo: what the check has found, and how long updates took.
+//! How long updates took, and how long the kill held them up.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::observer::Observer;
 use super::supplier::Market;
-use super::verdict::Verdict;
 
 /// An update counts as held up by the kill if it was due before updates came out this quickly again.
 const QUICK: Duration = Duration::from_millis(500);
@@ -92,29 +91,19 @@ fn resumed(seen: impl Iterator<Item = Duration>, times: Times) -> Duration {
     gaps.max_by_key(|(from, to)| to.saturating_sub(**from)).map_or(times.killed, |(_, to)| *to)
 }
 
-/// The table.
-pub(super) fn table(verdict: &Verdict, latencies: &Latencies) -> String {
-    let mut text = String::from("\n");
-    let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<56} {value:>14}\n"));
-    line("item updates sent", verdict.sent.to_string());
-    line("records and tombstones that came out", verdict.outputs.to_string());
-    line("  of these again, because a class had changed", verdict.again.to_string());
-    line("dead letters (updates that are not JSON)", verdict.dead_letters.to_string());
-    line("lost", verdict.lost.to_string());
-    line("twice", verdict.doubled.to_string());
-    line("wrong", verdict.wrong.to_string());
-    line("out of the order of their SKU", verdict.disordered.to_string());
-    line("with older classes than the record before", verdict.back.to_string());
-    line("SKUs that do not end as last item with last classes", verdict.stale.to_string());
-    let pair = |sorted: &[Duration]| {
-        format!("{} / {} ms", percentile(sorted, 50).as_millis(), percentile(sorted, 99).as_millis())
-    };
-    line("latency of ordinary updates, before: p50 / p99", pair(&latencies.before));
-    line("  during the fan-out, apart from the kill", pair(&latencies.during));
-    line("from the kill to the next record", format!("{} ms", latencies.silence.as_millis()));
-    line("  until updates were as quick as before", format!("{} ms", latencies.recovery.as_millis()));
-    text.push('\n');
-    text
+impl Latencies {
+    /// What was measured, a line each.
+    pub(super) fn lines(&self) -> [String; 2] {
+        let pair = |sorted: &[Duration]| {
+            format!("{} / {} ms", percentile(sorted, 50).as_millis(), percentile(sorted, 99).as_millis())
+        };
+        let (silence, recovery) = (self.silence.as_millis(), self.recovery.as_millis());
+        let (before, during) = (pair(&self.before), pair(&self.during));
+        [
+            format!("an update took {before} (p50 / p99) at rest, {during} during the fan-out"),
+            format!("from the kill to the next record {silence} ms, until as quick as before {recovery} ms"),
+        ]
+    }
 }
 
 fn percentile(sorted: &[Duration], percent: usize) -> Duration {
