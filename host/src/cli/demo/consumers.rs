@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use super::errand::Errand;
 use super::expected::{self, Expected, Standing, Times};
+use super::observer::open_reader;
 use super::place::Place;
 use crate::fault::Fault;
 use crate::io::Input;
-use crate::kafka::tail::{From, Isolation, TopicReader};
+use crate::kafka::tail::{Isolation, TopicReader};
 
 /// How long a consumer waits for records before it looks whether the demo has ended.
 const WAIT: Duration = Duration::from_millis(100);
@@ -73,8 +74,7 @@ impl Desk {
 
     fn open(place: &Place, name: &'static str, consumer: Box<dyn Consumer>) -> Result<Self, Fault> {
         let topic = place.names.topic("items-enriched");
-        let group = format!("{}.{name}", place.names.app);
-        let reader = TopicReader::open(&place.kafka, &group, &topic, Isolation::Committed, From::Start)?;
+        let reader = open_reader(&place.kafka, &topic, Isolation::Committed)?;
         let work = Arc::new(Mutex::new(Work { consumer, taken: 0 }));
         let own = Arc::clone(&work);
         let errand = Errand::start(name, move |is_over| read(reader, &own, is_over))?;

@@ -9,7 +9,7 @@ use super::eyes::{Eyes, Second};
 use super::figures::grouped;
 use super::latency::{Latencies, Times};
 use super::logistics::Logistics;
-use super::observer::Observer;
+use super::observer::{Observer, open_reader};
 use super::panel::Sights;
 use super::place::Place;
 use super::products::Event;
@@ -20,7 +20,7 @@ use super::supplier::Market;
 use super::tally::{self, Outcome, Tally};
 use super::verdict::{self, Verdict};
 use crate::fault::Fault;
-use crate::kafka::tail::{From, Isolation, TopicReader};
+use crate::kafka::tail::Isolation;
 
 /// The kill.
 #[derive(Clone, Copy, Debug)]
@@ -129,8 +129,7 @@ fn judge_products(events: &[Event], eyes: &Eyes, sights: &Sights) -> Tally {
 
 /// The suppliers' topic holds what they have sent, and nothing else.
 fn only_suppliers(place: &Place, sent: usize) -> Result<Promise, Fault> {
-    let (topic, group) = (place.names.topic("items"), format!("{}.check", place.names.app));
-    let reader = TopicReader::open(&place.kafka, &group, &topic, Isolation::Uncommitted, From::Start)?;
+    let reader = open_reader(&place.kafka, &place.names.topic("items"), Isolation::Uncommitted)?;
     let held: i64 = reader.bounds().iter().map(|(_, bounds)| bounds.stable_end.0 - bounds.start.0).sum();
     let counted = format!("{} records", grouped(usize::try_from(held).unwrap_or(0)));
     let promise = Promise::new("A9", "nobody but suppliers writes the items' topic", counted);

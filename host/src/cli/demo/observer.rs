@@ -6,11 +6,17 @@ use std::time::Duration;
 use super::corpus::Update;
 use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::Input;
 use crate::kafka::tail::{From, Isolation, TopicReader};
 use crate::record::RecordRef;
+
+/// How long a new topic may be without a leader.
+const LEADERLESS: Duration = Duration::from_secs(20);
+
+/// The pause before it is looked at again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A record that was seen.
 #[derive(Clone, Debug)]
@@ -36,7 +42,7 @@ impl Observer {
     /// # Errors
     /// `topic_missing`, `kafka_failed`.
     pub(super) fn open(kafka: &Kafka, topic: TopicName, clock: &Clock) -> Result<Self, Fault> {
-        let reader = TopicReader::open(kafka, "gristmill-demo", &topic, Isolation::Committed, From::Start)?;
+        let reader = open_reader(kafka, &topic, Isolation::Committed)?;
         let seen = BTreeMap::new();
         Ok(Self { reader, clock: clock.clone(), seen, mark: b"\0".to_vec(), marked: 0 })
     }
@@ -82,6 +88,26 @@ impl Observer {
     /// What it has seen, partition after partition, in the order of each.
     pub(super) fn seen(&self) -> impl Iterator<Item = &Seen> {
         self.seen.values()
+    }
+}
+
+/// Opens a topic from its start. One that was made a moment ago has no leader yet, perhaps.
+///
+/// # Errors
+/// As for [`TopicReader::open`], when it does not get better.
+pub(super) fn open_reader(
+    kafka: &Kafka,
+    topic: &TopicName,
+    isolation: Isolation,
+) -> Result<TopicReader, Fault> {
+    let clock = Clock::system();
+    loop {
+        match TopicReader::open(kafka, "gristmill-demo", topic, isolation, From::Start) {
+            Err(fault) if fault.code() == Code::KafkaFailed && clock.elapsed() < LEADERLESS => {
+                std::thread::sleep(PAUSE);
+            }
+            opened => return opened,
+        }
     }
 }
 

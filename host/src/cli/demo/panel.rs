@@ -106,6 +106,7 @@ fn lines(reading: &Reading, sights: &Sights, sent: (usize, usize), width: usize)
 fn rule(reading: &Reading, width: usize) -> Line {
     let (paint, host) = match reading.is_there {
         true => (Paint::Good, " host runs "),
+        false if reading.transforms.is_empty() => (Paint::Busy, " host starts "),
         false => (Paint::Bad, " no host answers "),
     };
     let title = " gristmill demo ";
@@ -133,16 +134,14 @@ fn transform(name: &str, progress: &Progress) -> Line {
 /// What a transform does beside its records.
 fn work(name: &str, progress: &Progress, reading: &Reading, width: usize) -> (Paint, String) {
     if progress.restoring > 0 {
-        return (Paint::Busy, format!("{} tasks restore", progress.restoring));
+        return (Paint::Busy, format!("{} of its tasks restore", progress.restoring));
     }
     if let Some((visited, total)) = progress.walk {
         return (Paint::Busy, bar(visited, total, width.saturating_sub(NAME + 49).clamp(10, 40)));
     }
     let Reading { queued, dispatching, in_doubt, .. } = reading;
     match name == "rest-lookup" && queued + dispatching + in_doubt > 0 {
-        true => {
-            (Paint::Plain, format!("calls: {queued} queued, {dispatching} under way, {in_doubt} to review"))
-        }
+        true => (Paint::Plain, format!("{queued} queued, {dispatching} under way, {in_doubt} in doubt")),
         false => (Paint::Plain, String::new()),
     }
 }

@@ -113,7 +113,7 @@ impl Screen {
     /// `internal` when it cannot be written.
     pub(super) fn say(&self, step: &str, text: &str) -> Result<(), Fault> {
         let width = if self.is_terminal { size().0 } else { usize::MAX };
-        let mut lines = wrap(text, width.saturating_sub(MARGIN).max(20)).into_iter();
+        let mut lines = wrap(text, width.saturating_sub(MARGIN + 1).max(20)).into_iter();
         let first = Line::default()
             .with(Paint::Dim, clock_face(self.clock.elapsed()))
             .with(Paint::Strong, format!("  {step:<8}  "))

@@ -43,7 +43,7 @@ impl Consumer for Search {
 
     fn sight(&self) -> String {
         let found = WITHIN.map(|days| format!("{} in {days}", grouped(self.within(days))));
-        format!("deliverable within days: {}", found.join(", "))
+        format!("{} days", found.join(", "))
     }
 
     fn knows(&self, sku: &str, standing: &Standing) -> bool {
