@@ -7,6 +7,7 @@ mod broker {
     mod commands;
     mod conformance;
     mod crashes;
+    mod demo;
     mod fanout;
     mod foreign;
     mod hostile;

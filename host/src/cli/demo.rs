@@ -12,7 +12,6 @@
 //! ```
 
 mod carried;
-mod carrier;
 mod child;
 mod consumers;
 mod corpus;

@@ -56,7 +56,6 @@ impl Acts {
     /// `check_failed` when a promise was broken.
     pub(super) fn judge(self, stage: Stage<'_>, mut logistics: Logistics) -> Result<(), Fault> {
         let (screen, place) = (stage.company.screen.clone(), stage.place);
-        let is_refused = stage.carrier.is_refused;
         let (eyes, sights) = stage.close();
         let sent: Vec<_> = (0..self.updates).map(|number| self.market.corpus.update(number)).collect();
         let classes: Vec<_> = records(&eyes.classes).into_iter().cloned().collect();
@@ -69,7 +68,7 @@ impl Acts {
         let tally = judge_products(&self.events, &eyes, &sights);
 
         let mut found = verdict.promises();
-        found.extend(carried.promises(is_refused));
+        found.extend(carried.promises());
         found.push(only_suppliers(place, self.updates)?);
         found.extend(consumers(&sights, &expected));
         found.push(self.killed(&verdict));

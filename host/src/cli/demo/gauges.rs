@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::api::shapes::{Callouts, Jobs, Tasks};
+use crate::api::shapes::{Callouts, Ingests, Jobs, Tasks};
 use crate::cli::running;
 use crate::clock::Clock;
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 
 /// A walk that was so often not there any more, is done: longer than a host that was just started needs to tell of it.
 const GONE: u32 = 8;
@@ -20,6 +20,8 @@ const RATE_OVER: Duration = Duration::from_secs(2);
 pub(super) struct Reading {
     /// Whether there is a host that answers.
     pub(super) is_there: bool,
+    /// The ingest of the database.
+    pub(super) ingest: Ingested,
     /// By transform.
     pub(super) transforms: BTreeMap<String, Progress>,
     /// How often in a row there was no job, with a host that answers.
@@ -30,6 +32,17 @@ pub(super) struct Reading {
     pub(super) dispatching: usize,
     /// Callouts whose outcome a person has to look at.
     pub(super) in_doubt: usize,
+}
+
+/// The ingest.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct Ingested {
+    /// Runs of this host.
+    pub(super) runs: u64,
+    /// Rows that the last of them has read.
+    pub(super) rows: u64,
+    /// Whether it would have deleted too much.
+    pub(super) is_refusing: bool,
 }
 
 /// A transform.
@@ -113,12 +126,14 @@ impl Gauges {
             None => running::Host::find(Some(&self.file), None)?,
         };
         let (tasks, jobs) = (host.get("/api/v1/tasks")?, host.get("/api/v1/jobs")?);
+        let ingests = host.get("/api/v1/ingests")?;
         // The workers answer this one themselves, and one that restores does not.
         let callouts = host.get("/api/v1/callouts?limit=1000").ok();
         self.host = Some(host);
         self.reading.is_there = true;
         self.take_tasks(&tasks);
         self.take_jobs(&jobs);
+        self.take_ingests(&ingests);
         if let Some(callouts) = callouts {
             self.take_callouts(&callouts);
         }
@@ -168,6 +183,18 @@ impl Gauges {
             let part = |walk: &Walk| if walk.missed < GONE { walk.visited } else { walk.total };
             let sum = own.fold((0, 0), |sum, walk| (sum.0 + part(walk), sum.1 + walk.total));
             progress.walk = (sum.1 > 0).then_some(sum);
+        }
+    }
+
+    fn take_ingests(&mut self, page: &Ingests) {
+        let Some(ingest) = page.ingests.first() else { return };
+        let refused = Code::IngestDeletes.as_str();
+        let (own, last) = (&mut self.reading.ingest, ingest.last.as_ref());
+        own.runs = ingest.runs;
+        own.is_refusing =
+            last.and_then(|last| last.fault.as_ref()).is_some_and(|fault| fault.code == refused);
+        if let Some(last) = last.filter(|last| last.fault.is_none()) {
+            own.rows = [last.inserts, last.updates, last.unchanged].into_iter().flatten().sum();
         }
     }
 

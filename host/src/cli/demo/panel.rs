@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::consumers::Desk;
 use super::errand::Errand;
 use super::figures::grouped;
-use super::gauges::{Gauges, Progress, Reading};
+use super::gauges::{Gauges, Ingested, Progress, Reading};
 use super::rest::RestServer;
 use super::screen::{Line, Paint, Screen, size};
 use crate::clock::Clock;
@@ -93,8 +93,7 @@ fn lines(reading: &Reading, sights: &Sights, sent: (usize, usize), width: usize)
     let row = |name: &str, text: String| {
         Line::default().with(Paint::Dim, format!(" {name:<NAME$}")).with(Paint::Plain, text)
     };
-    let classes = sights.classes.load(Ordering::Relaxed);
-    lines.push(row("Logistics", format!("{} records of classes published", grouped(classes))));
+    lines.push(ingest(row("ingest", String::new()), reading, sights.classes.load(Ordering::Relaxed)));
     let (count, per_second) = (grouped(sent.0), grouped(sent.1));
     lines.push(row("suppliers", format!("{count} updates sent, {per_second}/s")));
     lines.extend(sights.desks.iter().map(|desk| row(desk.name, desk.sight())));
@@ -129,6 +128,15 @@ fn transform(name: &str, progress: &Progress) -> Line {
     Line::default()
         .with(Paint::Strong, format!(" {name:<NAME$}"))
         .with(Paint::Plain, format!("{lag:>9}{rate:>11}  "))
+}
+
+fn ingest(line: Line, reading: &Reading, published: usize) -> Line {
+    let Ingested { runs, rows, is_refusing } = &reading.ingest;
+    match is_refusing {
+        true => line.with(Paint::Bad, "refuses to delete so much: ingest_deletes"),
+        false => line
+            .with(Paint::Plain, format!("{rows} rows in SQLite, {runs} runs, {published} records published")),
+    }
 }
 
 /// What a transform does beside its records.

@@ -12,6 +12,16 @@ api = "127.0.0.1:0"
 [kafka]
 brokers = "@BROKERS"
 @CLIENT
+[ingest.classes]
+kind = "sql"
+topic = "@{delivery-classes}"
+database = "sqlite:@DIR/logistics.db"
+query = "SELECT name, minimum_days, maximum_days FROM delivery_class"
+key = "name"
+value.minimumTime = "minimum_days"
+value.maximumTime = "maximum_days"
+schedule.every = "1s"
+
 [transforms.delivery-time]
 plugin = "builtin:delivery-time"
 sources.items = "@{items}"

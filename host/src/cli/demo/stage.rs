@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::carrier::Carrier;
 use super::child::Host;
 use super::consumers::Desk;
 use super::errand::Errand;
@@ -32,8 +31,6 @@ pub(super) struct Stage<'a> {
     pub(super) eyes: Eyes,
     /// What is to be seen.
     pub(super) sights: Sights,
-    /// The job of Logistics.
-    pub(super) carrier: Carrier,
     /// Where it is.
     pub(super) place: &'a Place,
     /// The pipeline file.
@@ -68,8 +65,7 @@ impl<'a> Stage<'a> {
         let eyes = Eyes::open(place, &company.clock, is_side_by_side)?;
         let gauges = Gauges::new(&file, &company.clock);
         let panel = panel::start(&sights, gauges, &company.screen, &company.clock)?;
-        let (carrier, company) = (Carrier::open(place)?, company.clone());
-        let mut stage = Self { host: None, panel, eyes, sights, carrier, place, file, company };
+        let mut stage = Self { host: None, panel, eyes, sights, place, file, company: company.clone() };
         stage.start_host()?;
         Ok(stage)
     }

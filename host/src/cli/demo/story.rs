@@ -96,7 +96,7 @@ impl<'a> Story<'a> {
     }
 
     fn go_on(mut self) -> Result<(), Fault> {
-        self.carry_classes()?;
+        self.ingest_classes()?;
         let market = self.bring_in_the_stock()?;
         let suppliers = self.open(&market)?;
         self.change_small_classes()?;
@@ -114,18 +114,14 @@ impl<'a> Story<'a> {
         Acts { sizes, updates, kill, times, events, market }.judge(stage, logistics)
     }
 
-    /// What SQL statements have done reaches the topic.
-    fn carry(&mut self) -> Result<(), Fault> {
+    /// Waits until the ingest has brought everything to the topic that SQL statements have done.
+    fn await_ingest(&mut self) -> Result<(), Fault> {
         let wanted = self.logistics.first + self.logistics.deeds.len();
-        let logistics = &mut self.logistics;
-        self.stage.until(|stage| {
-            stage.carrier.run(logistics.table()?)?;
-            Ok(stage.eyes.classes.count() >= wanted)
-        })
+        self.stage.until(|stage| Ok(stage.eyes.classes.count() >= wanted))
     }
 
-    fn carry_classes(&mut self) -> Result<(), Fault> {
-        self.carry()?;
+    fn ingest_classes(&mut self) -> Result<(), Fault> {
+        self.await_ingest()?;
         let classes = self.logistics.first;
         self.stage.say("ingest", &format!("{classes} rows of the table are records of `delivery-classes`"))
     }
@@ -173,7 +169,7 @@ impl<'a> Story<'a> {
         for statement in [self.logistics.change()?, self.logistics.add()?, self.logistics.delete()?] {
             self.stage.say("changes", &format!("Logistics: {statement}"))?;
         }
-        self.carry()?;
+        self.await_ingest()?;
         self.stage.say("changes", "the ingest has found and published all three")?;
         self.stage.during(WHILE)
     }
@@ -210,14 +206,14 @@ impl<'a> Story<'a> {
         let changed = self.stage.now();
         let statement = self.logistics.change_the_large_one()?;
         self.stage.say("fan-out", &format!("Logistics: {statement}"))?;
-        self.carry()?;
+        self.await_ingest()?;
         self.stage.say(
             "fan-out",
             &format!("all {items} items of the class go out again, in steps beside the updates"),
         )?;
         let statement = self.logistics.think_again()?;
         self.stage.say("fan-out", &format!("Logistics thinks again: {statement}"))?;
-        self.carry()?;
+        self.await_ingest()?;
         Ok(changed)
     }
 
@@ -253,7 +249,7 @@ impl<'a> Story<'a> {
             "return",
             &format!("the walk went on from its cursor and is done, {took:.1} s after the change"),
         )?;
-        self.carry()?;
+        self.await_ingest()?;
         Ok(done)
     }
 
@@ -261,14 +257,11 @@ impl<'a> Story<'a> {
     fn make_a_mistake(&mut self) -> Result<(), Fault> {
         let statement = self.logistics.empty()?;
         self.stage.say("mistake", &format!("Logistics: {statement}"))?;
-        let logistics = &mut self.logistics;
-        self.stage.until(|stage| {
-            stage.carrier.run(logistics.table()?)?;
-            Ok(stage.carrier.is_refused)
-        })?;
+        self.stage.until(|stage| Ok(stage.sights.reading().ingest.is_refusing))?;
         self.stage.say("mistake", "the ingest refuses to delete more than a fifth of what is published")?;
         let statement = self.logistics.put_back()?;
-        self.stage.say("mistake", &format!("Logistics: {statement}"))
+        self.stage.say("mistake", &format!("Logistics: {statement}"))?;
+        self.stage.until(|stage| Ok(!stage.sights.reading().ingest.is_refusing))
     }
 
     /// Waits until nothing more can come.
