@@ -78,7 +78,10 @@ mod tests {
     use super::*;
 
     fn record(key: &str, times: Option<Times>) -> Update {
-        let value = times.map(|(minimum, maximum)| super::super::corpus::times(minimum, maximum));
+        let class = |(minimum, maximum): Times| {
+            serde_json::json!({ "minimumTime": minimum, "maximumTime": maximum }).to_string().into_bytes()
+        };
+        let value = times.map(class);
         Update { key: key.to_owned(), value }
     }
 

@@ -108,11 +108,6 @@ pub(super) fn class_name(number: usize) -> String {
     format!("class-{number:02}")
 }
 
-/// The record of a class.
-pub(super) fn times(minimum: u64, maximum: u64) -> Vec<u8> {
-    json!({ "minimumTime": minimum, "maximumTime": maximum }).to_string().into_bytes()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
