@@ -66,7 +66,7 @@ const PRODUCTS_MIN: usize = 40;
                         Example:  gristmill demo --items 200000 --side-by-side\n\
                         Example:  gristmill demo --on localhost:9092 --prefix try-out")]
 pub(super) struct Options {
-    /// How many items of one class there are: all of them go out again when it changes.
+    /// Items of one class: all of them go out again when it changes.
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     items: usize,
 
@@ -86,7 +86,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Run option 2, update commands, beside option 1 and compare what both put out.
+    /// Run option 2, update commands, beside option 1, and compare them.
     #[arg(long)]
     side_by_side: bool,
 
@@ -94,11 +94,11 @@ pub(super) struct Options {
     #[arg(long, value_name = "HOST:PORT")]
     on: Option<String>,
 
-    /// What the names of all topics and groups begin with there, `gristmill-demo-` and a number by default.
+    /// What all names begin with there [default: gristmill-demo-RANDOM].
     #[arg(long, value_name = "PREFIX", requires = "on")]
     prefix: Option<String>,
 
-    /// Leave everything there afterwards, to look into the topics with any Kafka client.
+    /// Leave everything there afterwards, for any Kafka client to look into.
     #[arg(long)]
     keep: bool,
 }
