@@ -13,6 +13,7 @@
 //! its name: that one has it for all transforms.
 
 pub mod bundled;
+pub mod carry_over;
 pub mod chain;
 pub mod checks;
 pub mod cluster;

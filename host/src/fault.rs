@@ -218,6 +218,21 @@ codes! {
     IngestSuperseded = "ingest_superseded", Host, Backoff:
         "A later run of the same ingest has taken over; this one published nothing.",
         "Nothing: the later run publishes what is newer.";
+    DynamodbUnreachable = "dynamodb_unreachable", Host, Backoff:
+        "A DynamoDB table does not answer, or says that it cannot now.",
+        "Check the network and `endpoint` in `[ingest.NAME]`, and run the command again: it goes on where it stopped.";
+    DynamodbFailed = "dynamodb_failed", Host, Never:
+        "A DynamoDB table cannot be read: it does not exist, or the credentials do not allow it.",
+        "Check `table`, `region` and `endpoint` in `[ingest.NAME]`, and the credentials in the environment or in the profile.";
+    TopicNotEmpty = "topic_not_empty", Host, Never:
+        "The topic of a carry-over has records, and no carry-over has begun to fill it: what it carries over could not be verified.",
+        "Name another topic, or delete this one and make it again.";
+    CarryOverChanged = "carry_over_changed", Host, Never:
+        "A carry-over was begun with another table, key or value than the pipeline file says now, or its progress cannot be read.",
+        "Set them back, or begin anew with an empty topic and without the topic of the progress.";
+    CarryOverMismatch = "carry_over_mismatch", Host, Never:
+        "A topic does not hold what was read from the table: something else has written to it, or has deleted from it.",
+        "Find out what writes to the topic and stop it; then delete the topic and the topic of the progress, make the first one again, and run the command again.";
 
     // Ingests of HTTP: at the start, and what a client is told.
     SchemaInvalid = "schema_invalid", Host, Never:

@@ -11,6 +11,7 @@
 
 pub mod cell;
 pub mod difference;
+pub mod dynamodb;
 pub mod http;
 pub mod ledger;
 pub mod mapping;

@@ -65,7 +65,7 @@ const RESERVED: &[Reserved] = &[
         reason: "only `callout` and `ingest` talk to the outside world and wait for more than one thing at a time",
     },
     Reserved {
-        names: &["sqlx", "aws_config", "aws_sdk_dynamodb"],
+        names: &["sqlx", "aws_config", "aws_sdk_dynamodb", "aws_smithy_http_client"],
         owners: &["ingest"],
         in_tests: false,
         reason: "only `ingest` knows databases of the outside world",

@@ -7,7 +7,7 @@ use crate::fault::Code;
 /// Everything is checked before the first record, so what a check can find counts as configuration.
 pub(super) fn code(code: Code) -> ExitCode {
     ExitCode::from(match code {
-        Code::CheckFailed | Code::IngestDeletes => 1,
+        Code::CheckFailed | Code::IngestDeletes | Code::CarryOverMismatch => 1,
         _ if is_configuration(code) => 2,
         _ => 3,
     })
@@ -47,6 +47,8 @@ fn is_configuration(code: Code) -> bool {
             | Code::KeysMisplaced
             | Code::TopicUnfit
             | Code::NotAuthorized
+            | Code::TopicNotEmpty
+            | Code::CarryOverChanged
             | Code::StateDirUnusable
             | Code::AddressUnusable
             | Code::ApiNotLoopback
