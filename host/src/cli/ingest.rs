@@ -14,6 +14,7 @@ use crate::config::pipeline::Pipeline;
 use crate::config::raw;
 use crate::fault::{Code, Fault};
 
+mod dynamodb;
 mod list;
 mod now;
 mod sql;
@@ -30,6 +31,7 @@ pub(super) struct Options {
 #[derive(Subcommand, Debug)]
 enum Action {
     Sql(sql::Options),
+    Dynamodb(dynamodb::Options),
     List(list::Options),
     Now(now::Options),
 }
@@ -37,6 +39,7 @@ enum Action {
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
     match &options.action {
         Action::Sql(options) => sql::run(options),
+        Action::Dynamodb(options) => dynamodb::run(options),
         Action::List(options) => list::run(options),
         Action::Now(options) => now::run(options),
     }
