@@ -6,7 +6,7 @@ mod ports;
 
 pub use apache::{Apache, Nodes};
 pub use dev::Dev;
-pub(crate) use ports::free as free_ports;
+pub use ports::free as free_ports;
 
 use crate::client::Client;
 

@@ -25,15 +25,23 @@ fn build() -> Result<PathBuf> {
     if let Some(path) = env::var_os("GRISTMILL") {
         return Ok(path.into());
     }
+    program("gristmill")
+}
+
+/// The program `gristmill-build`, brought up to date.
+///
+/// # Errors
+/// As [`binary`].
+pub fn builder() -> Result<PathBuf> {
+    program("gristmill-build")
+}
+
+fn program(name: &str) -> Result<PathBuf> {
     // The whole workspace is selected, as for the tests: another selection has other features of shared crates, and Cargo
     // would compile half of them again.
-    let output = cargo(&["build", "--workspace", "--bin", "gristmill"])?;
-    ensure!(
-        output.status.success(),
-        "gristmill does not build:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(rundir::target()?.join(profile()).join("gristmill"))
+    let output = cargo(&["build", "--workspace", "--bin", name])?;
+    ensure!(output.status.success(), "{name} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(rundir::target()?.join(profile()).join(name))
 }
 
 /// Runs Cargo on this workspace, with the profile and the target folder of the running test.

@@ -9,6 +9,7 @@ mod offline {
     mod cuts;
     mod databases;
     mod driver;
+    mod examples;
     mod exchange;
     mod fanout;
     mod ingests;

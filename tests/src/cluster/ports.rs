@@ -13,7 +13,7 @@ const RANGE: Range<u16> = 15_000..32_000;
 ///
 /// # Errors
 /// When there are no such ports.
-pub(crate) fn free(count: usize) -> Result<Vec<u16>> {
+pub fn free(count: usize) -> Result<Vec<u16>> {
     let mut found = Vec::new();
     for _ in 0..10_000 {
         let port = rand::random_range(RANGE);
