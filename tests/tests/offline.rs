@@ -12,6 +12,7 @@ mod offline {
     mod examples;
     mod exchange;
     mod fanout;
+    mod http;
     mod ingests;
     mod many_classes;
     mod orders;
