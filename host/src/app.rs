@@ -81,7 +81,7 @@ pub fn run(
             _ => house.refuse(&deployment.name, obstacles),
         }
     }
-    let ingests = Ingests::start(pipeline, survey, &board);
+    let ingests = Ingests::start(pipeline, survey, state_dir.instance(), &board);
     // Only pages show the lag.
     let _lag = api.as_ref().map(|_| LagReader::start(pipeline, &board)).transpose().map_err(alone)?;
     house.watch(shutdown, ingests)

@@ -196,7 +196,11 @@ fn runs_on_its_schedule_and_goes_on_after_a_kill() -> Result<()> {
 fn runs_when_it_is_asked_and_says_what_came_of_it() -> Result<()> {
     let mut desk = Desk::new("")?;
     let _host = desk.start()?;
-    ensure!(desk.ingest()?.get("state") == Some(&"by-hand".into()), "{}", desk.ingest()?);
+    wait::until("the ingest to wait", || {
+        let ingest = desk.ingest()?;
+        let waits = ingest.get("state") == Some(&"by-hand".into());
+        Ok(if waits { Seen::Yes(()) } else { Seen::NotYet(ingest.to_string()) })
+    })?;
 
     let first = desk.run("ingest now shop.toml")?;
     ensure!(first.ends_with(": 10 new, 0 changed, 0 deleted\n"), "{first}");

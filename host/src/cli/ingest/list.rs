@@ -74,5 +74,8 @@ pub(super) fn outcome(run: &IngestRun) -> String {
 }
 
 fn ago(millis: i64) -> String {
-    format_duration(Duration::from_secs(u64::try_from(millis / 1000).unwrap_or(0)))
+    match u64::try_from(millis / 1000).unwrap_or(0) {
+        0 => "0s".to_owned(),
+        seconds => format_duration(Duration::from_secs(seconds)),
+    }
 }

@@ -167,6 +167,8 @@ struct World {
     /// Everything that the table has ever said.
     history: Vec<Table>,
     processes: Vec<Process>,
+    /// Whose turn it is.
+    turn: usize,
     /// Whether a run claims its name again before it publishes, which it must not.
     claims_late: bool,
 }
@@ -179,6 +181,7 @@ impl World {
         Self {
             random: ChaCha8Rng::seed_from_u64(seed),
             processes,
+            turn: 0,
             topics,
             history: vec![Table::new()],
             claims_late,
@@ -242,8 +245,11 @@ impl World {
                 }
                 5 => self.topics.trouble(*troubles.choose(&mut self.random).unwrap()),
                 _ => {
-                    let next = self.random.random_range(0..self.processes.len());
-                    self.step(next);
+                    // Mostly the same one goes on: whoever claims ends the runs of all others.
+                    if self.random.random_bool(0.2) {
+                        self.turn = self.random.random_range(0..self.processes.len());
+                    }
+                    self.step(self.turn);
                 }
             }
         }
