@@ -95,13 +95,13 @@ impl Acts {
     fn killed(&self, verdict: &Verdict) -> Promise {
         let (marked, items) = (self.kill.marked, self.sizes.corpus.items);
         let counted = format!("at {} %", marked * 100 / items.max(1));
-        Promise::new("A13", "a host killed in a fan-out loses, doubles nothing", counted)
+        Promise::new("A13", "a kill in a fan-out loses and doubles nothing", counted)
             .holds(marked < items && verdict.lost + verdict.doubled == 0)
     }
 
     fn killed_with_calls(&self, tally: &Tally) -> Promise {
         let counted = format!("{} under way", self.kill.busy);
-        Promise::new("B6", "a host killed in its calls repeats none", counted)
+        Promise::new("B6", "a kill with calls under way repeats none", counted)
             .holds(self.kill.busy > 0 && tally.harm().is_none())
     }
 }

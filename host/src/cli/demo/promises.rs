@@ -31,7 +31,7 @@ impl Promise {
         let (name, what, counted) = (self.name, self.what, &self.counted);
         let verdict = if self.is_kept { (Paint::Good, "ok") } else { (Paint::Bad, "BROKEN") };
         Line::default()
-            .with(Paint::Plain, format!("  {name:<4} {what:<46} {counted:>18}  "))
+            .with(Paint::Plain, format!("  {name:<3} {what:<46} {counted:>18}  "))
             .with(verdict.0, verdict.1)
     }
 }

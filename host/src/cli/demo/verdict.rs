@@ -63,7 +63,7 @@ impl Verdict {
     pub(super) fn promises(&self) -> Vec<Promise> {
         let none = |counts: &[usize]| counts.iter().all(|count| *count == 0);
         let updates = format!("{} updates", grouped(self.sent));
-        let again = format!("{} items again", grouped(self.again));
+        let again = format!("{} again", grouped(self.again));
         let ends = format!("{} SKUs", grouped(self.skus));
         let letters = format!("{} dead letters", grouped(self.dead_letters));
         let outputs = format!("{} records", grouped(self.outputs));
@@ -73,7 +73,7 @@ impl Verdict {
             Promise::new("A2", "a class change reaches every item of the class", again)
                 .holds(self.again > 0 && self.stale == 0),
             Promise::new("A3", "an item ends as its join with the last classes", ends)
-                .holds(self.skus > 0 && none(&[self.stale, self.wrong])),
+                .holds(self.skus > 0 && none(&[self.stale, self.wrong, self.lost])),
             Promise::new("A4", "older times never follow newer ones", outputs.clone()).holds(self.back == 0),
             Promise::new("A5", "what does not change is not sent again", outputs).holds(self.doubled == 0),
             Promise::new("A6", "what is no item becomes one dead letter", letters)
