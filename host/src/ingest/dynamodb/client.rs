@@ -142,7 +142,10 @@ where
 {
     let may_pass = match &error {
         SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
-        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        // Of others, those have a kind that the SDK itself would try again: an answer that ends in the middle.
+        SdkError::DispatchFailure(failure) => {
+            failure.is_io() || failure.is_timeout() || failure.as_other().is_some()
+        }
         _ => false,
     };
     let cause = chain(&error);
