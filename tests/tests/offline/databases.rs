@@ -1,5 +1,12 @@
 //! Ingests of SQL from real databases: what becomes of every type, and of every bad day.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy allows these in tests, but does not see that the helpers of a test are a part of it"
+)]
+
 mod bad_days;
 mod bad_rows;
 mod memory;

@@ -2,6 +2,13 @@
 //!
 //! `BLESS=1` writes what they print into the READMEs. Offsets differ from run to run and are not compared.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy allows these in tests, but does not see that the helpers of a test are a part of it"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
