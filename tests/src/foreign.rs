@@ -1,4 +1,4 @@
-//! Clients that are not ours: `kcat`, and a Python client in a virtual environment of its own.
+//! Programs that are not ours: `kcat`, and Python packages in virtual environments of their own.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -42,16 +42,20 @@ pub fn kcat(bootstrap: &str, arguments: &[&str], input: &str) -> Result<String> 
 /// When the client cannot be installed, or the script fails.
 pub fn python(script: &str, arguments: &[&str]) -> Result<()> {
     let path = rundir::repository().join("tests/foreign").join(script);
-    let output = Command::new(environment()?).arg(path).args(arguments).output()?;
+    let python = environment("python-client", &[PYTHON_CLIENT])?;
+    let output = Command::new(python).arg(path).args(arguments).output()?;
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{script} {arguments:?} ended with {}:\n{errors}", output.status);
     Ok(())
 }
 
-/// Makes the virtual environment, once, and returns its Python.
-fn environment() -> Result<PathBuf> {
-    let folder = rundir::target()?.join("python-client");
-    let (python, complete) = (folder.join("bin/python"), folder.join(PYTHON_CLIENT));
+/// Makes a virtual environment with these packages below Cargo's target folder, once, and returns its Python.
+///
+/// # Errors
+/// When Python 3 is not there, or the packages cannot be installed.
+pub fn environment(folder: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = rundir::target()?.join(folder);
+    let (python, complete) = (folder.join("bin/python"), folder.join(packages.join(" ")));
     fs::create_dir_all(&folder)?;
     // Two test programs may want it at the same time.
     let lock = fs::File::create(folder.join("lock"))?;
@@ -61,8 +65,9 @@ fn environment() -> Result<PathBuf> {
         install("python3", &["-m", "venv", &folder]).context(
             "cannot make a virtual environment; install Python 3 with venv (Debian: python3-venv)",
         )?;
-        install(&python.to_string_lossy(), &["-m", "pip", "install", "--quiet", PYTHON_CLIENT])
-            .context("cannot install the Python client with pip")?;
+        let arguments = [&["-m", "pip", "install", "--quiet"], packages].concat();
+        install(&python.to_string_lossy(), &arguments)
+            .with_context(|| format!("cannot install {packages:?} with pip"))?;
         fs::write(complete, "")?;
     }
     Ok(python)

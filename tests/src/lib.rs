@@ -12,6 +12,7 @@ pub mod client;
 pub mod cluster;
 pub mod conformance;
 pub mod database;
+pub mod dynamodb;
 pub mod exchange;
 pub mod fanout;
 pub mod fold;

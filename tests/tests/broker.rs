@@ -8,6 +8,7 @@ mod broker {
     mod conformance;
     mod crashes;
     mod demo;
+    mod dynamodb;
     mod fanout;
     mod foreign;
     mod hostile;
