@@ -91,7 +91,9 @@ fn preview(job: &SqlJob, is_json: bool) -> Result<Json, Fault> {
         output::print(&drawn(job, &preview))?;
     }
     let mut json = as_json(job, &preview.counts, clock.elapsed());
-    json["refused"] = preview.refused.into();
+    if let Some(members) = json.as_object_mut() {
+        members.insert("refused".to_owned(), preview.refused.into());
+    }
     Ok(json)
 }
 

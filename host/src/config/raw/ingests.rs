@@ -234,8 +234,8 @@ fn parse_url_path(item: &Item) -> Result<String, Fault> {
 /// Reads `[http]`.
 pub(super) fn parse_listener(item: &Item, base: &Path) -> Result<HttpListener, Fault> {
     let table = item.table(&["listen", "tls", "connections", "timeout"])?;
-    let mut listener = HttpListener::default();
-    listener.tls = table.get("tls").map(|item| parse_tls(item, base)).transpose()?;
+    let tls = table.get("tls").map(|item| parse_tls(item, base)).transpose()?;
+    let mut listener = HttpListener { tls, ..HttpListener::default() };
     set(&mut listener.connections, table.get("connections"), |item| item.integer(1..=100_000))?;
     set(&mut listener.timeout, table.get("timeout"), |item| item.duration(SECOND..=600 * SECOND))?;
     if let Some(item) = table.get("listen") {
