@@ -9,6 +9,7 @@
 mod boundary;
 mod callouts;
 mod fanout;
+mod ingest;
 mod load;
 mod meter;
 mod native;
@@ -22,6 +23,7 @@ mod watch;
 pub use boundary::boundary;
 pub use callouts::{callouts, waiting};
 pub use fanout::{Plan, fanout, restore};
+pub use ingest::{http, table};
 pub use load::produce_raw;
 pub use native::{Mode, loop_forever};
 pub use report::{Report, ratio};

@@ -6,15 +6,17 @@
 //! `bench restore [ITEMS [PAIRS]]` restores state,
 //! `bench activation [PRODUCTS [PAIRS]]` joins activations with product information,
 //! `bench waiting [ACTIVATIONS]` lets activations wait for it,
-//! `bench callouts [REQUESTS [PAIRS]]` makes HTTP requests for notifications.
+//! `bench callouts [REQUESTS [PAIRS]]` makes HTTP requests for notifications,
+//! `bench table [ROWS [TIMES]]` publishes an SQL table,
+//! `bench http [REQUESTS [TIMES]]` sends records over HTTP.
 
 use std::env;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use gristmill_tests::bench::{
-    Backlog, Mode, Plan, Report, Subject, Way, boundary, callouts, fanout, loop_forever, produce_raw,
-    restore, transactions, waiting,
+    Backlog, Mode, Plan, Report, Subject, Way, boundary, callouts, fanout, http, loop_forever, produce_raw,
+    restore, table, transactions, waiting,
 };
 use gristmill_tests::client::Client;
 use gristmill_tests::cluster::{Apache, Cluster};
@@ -53,6 +55,8 @@ fn main() -> Result<()> {
         ["commands", sizes @ ..] => fanout(plan(sizes)?, Way::Commands),
         ["activation", sizes @ ..] => plan(sizes).and_then(|plan| activation(plan.items, plan.pairs)),
         ["callouts", sizes @ ..] => plan(sizes).and_then(|plan| callouts(plan.items, plan.pairs)),
+        ["http", sizes @ ..] => plan(sizes).and_then(|plan| http(plan.items, plan.pairs)),
+        ["table", sizes @ ..] => plan(sizes).and_then(|plan| table(plan.items, plan.pairs)),
         ["waiting", sizes @ ..] => plan(sizes).and_then(|plan| waiting(plan.items)),
         ["restore", sizes @ ..] => plan(sizes).and_then(|plan| restore(plan.items, plan.pairs)),
         sizes => plan(sizes).and_then(|plan| measure(plan.items, plan.pairs)),
@@ -67,7 +71,7 @@ fn plan(sizes: &[&str]) -> Result<Plan> {
             (items.parse().context("ITEMS is a number")?, pairs.parse().context("PAIRS is a number")?)
         }
         _ => bail!(
-            "usage: bench [fanout | join | commands | restore | activation | waiting | callouts] [ITEMS [PAIRS]]"
+            "usage: bench [fanout | join | commands | restore | activation | waiting | callouts | table | http] [ITEMS [PAIRS]]"
         ),
     };
     Ok(Plan { items, pairs, per_second: 500, idle: Duration::from_secs(15) })
