@@ -22,6 +22,7 @@ mod house;
 pub mod inbox;
 pub mod ingest;
 mod lag;
+mod open_files;
 pub mod orphans;
 pub mod placement;
 pub mod plugins;
@@ -56,6 +57,7 @@ pub fn run(
     shutdown: &Shutdown,
     departure: Departure,
 ) -> Result<(), Vec<Fault>> {
+    open_files::raise();
     let state_dir = StateDir::open(&pipeline.app).map_err(alone)?;
     let board = Arc::new(Board::new(pipeline, state_dir.instance(), Clock::system()));
     let api = pipeline.app.api.map(|address| Api::start(&board, address, state_dir.path()));

@@ -201,13 +201,13 @@ codes! {
         "A database does not answer the query of an ingest, or the connection was lost in the middle of it. Nothing was published.",
         "If it lasts, correct `query` in `[ingest.NAME]`, or look into the log of the database; the message names the cause.";
     IngestKeyNull = "ingest_key_null", Host, Never:
-        "A row of an ingest has no key: it is NULL, empty, or of a type that is no key. Nothing was published.",
+        "A row of an ingest has no key: it is NULL, empty, or of a type that is no key. Nothing was published; of a carry-over the pages before it were.",
         "Correct the row, or leave it out with the query.";
     IngestKeyTwice = "ingest_key_twice", Host, Never:
-        "Two rows of an ingest have the same key, so that it is not known which of them is meant. Nothing was published.",
+        "Two rows of an ingest have the same key, so that it is not known which of them is meant. Nothing was published; of a carry-over the pages before it were.",
         "Correct the rows or the query; the key must be unique.";
     IngestValueUnfit = "ingest_value_unfit", Host, Never:
-        "A value of a row does not have the type that the pipeline file gives it. Nothing was published.",
+        "A value of a row does not have the type that the pipeline file gives it. Nothing was published; of a carry-over the pages before it were.",
         "Correct the row, or the member's `type` in `[ingest.NAME.value]`.";
     IngestDeletes = "ingest_deletes", Host, Never:
         "A run of an ingest would delete more of the published keys than `deletes_max` allows: an emptied table, perhaps. Nothing was published.",

@@ -9,8 +9,8 @@ use crate::api::shapes::{
 use crate::config::pipeline::Deployment;
 use crate::id::{Offset, TopicPartition};
 use crate::status::{
-    Board, FaultStatus, JobState, JobStatus, PartitionStatus, RestoreStatus, Seen, Standing, TaskState,
-    TaskStatus, TransformBoard,
+    Board, FaultStatus, IngestBoard, IngestState, JobState, JobStatus, PartitionStatus, RestoreStatus, Seen,
+    Standing, TaskState, TaskStatus, TransformBoard,
 };
 
 /// The version of the host.
@@ -220,8 +220,16 @@ pub(super) fn readiness(board: &Board) -> Readiness {
             None => reasons.extend(board.workers(transform).iter().filter_map(missing)),
         }
     }
+    reasons.extend(board.ingests().iter().filter_map(stopped));
     reasons.extend(board.tasks().iter().filter_map(|(_, task)| held_up(task)));
     Readiness { ready: reasons.is_empty(), reasons }
+}
+
+/// An ingest that cannot work. A run that failed is none: the next one comes.
+fn stopped(board: &IngestBoard) -> Option<Reason> {
+    let IngestState::Stopped(fault) = board.status().state else { return None };
+    let message = format!("ingest `{}` has stopped: {}", board.ingest().name, fault.message);
+    Some(Reason { code: fault.code.to_string(), message })
 }
 
 fn missing(seen: &Seen) -> Option<Reason> {

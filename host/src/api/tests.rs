@@ -418,6 +418,7 @@ fn shows_what_ingests_do_and_what_came_of_their_runs() {
     board.stop(&Fault::new(Code::TopicMissing, "gone"));
     let ingest = page(&desk);
     assert_eq!((ingest.state.as_str(), ingest.fault.unwrap().code.as_str()), ("stopped", "topic_missing"));
+    assert!(desk.get("/readyz").1.contains("ingest `classes` has stopped: gone"));
 }
 
 #[test]

@@ -19,6 +19,8 @@ mod list;
 mod now;
 mod sql;
 
+pub(super) use list::table;
+
 /// Records from SQL databases and other places where nobody writes to Kafka.
 ///
 /// Ingests of kind `http` are a part of `gristmill run`; so are those of kind `sql` that have a schedule.

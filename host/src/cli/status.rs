@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use crate::api::shapes::{Jobs, Readiness, Stores, Task, Tasks, Transform, Transforms};
+use crate::api::shapes::{Ingests, Jobs, Readiness, Stores, Task, Tasks, Transform, Transforms};
 use crate::cli::running::Host;
-use crate::cli::{jobs, output};
+use crate::cli::{ingest, jobs, output};
 use crate::fault::Fault;
 
-/// Shows what a running host does: its transforms, tasks, lag, jobs and stores.
+/// Shows what a running host does: its transforms, tasks, lag, jobs, stores and ingests.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: a running host of this machine\n\
                         Example:  gristmill status shop.toml")]
@@ -34,6 +34,7 @@ struct Pages {
     tasks: Tasks,
     jobs: Jobs,
     stores: Stores,
+    ingests: Ingests,
     readiness: Readiness,
 }
 
@@ -44,10 +45,11 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
         tasks: host.get("/api/v1/tasks")?,
         jobs: host.get("/api/v1/jobs")?,
         stores: host.get("/api/v1/stores")?,
+        ingests: host.get("/api/v1/ingests")?,
         readiness: host.get("/readyz")?,
     };
     if options.json {
-        let Pages { transforms, tasks, jobs, stores, readiness } = pages;
+        let Pages { transforms, tasks, jobs, stores, ingests, readiness } = pages;
         return output::print_json(&json!({
             "app": transforms.app,
             "instance": transforms.instance,
@@ -58,6 +60,7 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
             "tasks": tasks.tasks,
             "jobs": jobs.jobs,
             "stores": stores.stores,
+            "ingests": ingests.ingests,
         }));
     }
     output::print(&text(&pages, &host.address().to_string()))
@@ -70,8 +73,10 @@ fn text(pages: &Pages, address: &str) -> String {
     for reason in &pages.readiness.reasons {
         text.push_str(&format!("  {}: {}\n", reason.code, reason.message));
     }
-    text.push('\n');
-    text.push_str(&output::columns(&transforms_table(transforms)));
+    if !transforms.is_empty() {
+        text.push('\n');
+        text.push_str(&output::columns(&transforms_table(transforms)));
+    }
     if !pages.tasks.tasks.is_empty() {
         text.push('\n');
         text.push_str(&output::columns(&tasks_table(&pages.tasks.tasks)));
@@ -83,6 +88,10 @@ fn text(pages: &Pages, address: &str) -> String {
     if !pages.stores.stores.is_empty() {
         text.push('\n');
         text.push_str(&output::columns(&stores_table(&pages.stores)));
+    }
+    if !pages.ingests.ingests.is_empty() {
+        text.push('\n');
+        text.push_str(&ingest::table(&pages.ingests));
     }
     text
 }
@@ -169,6 +178,10 @@ mod tests {
             r#"{"app":"shop","instance":"a","stores":[{"task":"delivery-time/0","transform":"delivery-time","name":"items",
             "rows":null,"bytes":4096}]}"#,
         );
+        let ingests = page(
+            r#"{"app":"shop","instance":"a","ingests":[{"name":"classes","kind":"sql","topic":"c","state":"waiting","fault":null,
+            "schedule":"every 10m","address":null,"stage":null,"done":null,"next_at":null,"runs":0,"served":0,"last":null}]}"#,
+        );
         let readiness =
             page(r#"{"ready":false,"reasons":[{"code":"worker_silent","message":"worker `w1` is silent"}]}"#);
         let pages = Pages {
@@ -176,6 +189,7 @@ mod tests {
             tasks: serde_json::from_value(tasks).unwrap(),
             jobs: serde_json::from_value(jobs).unwrap(),
             stores: serde_json::from_value(stores).unwrap(),
+            ingests: serde_json::from_value(ingests).unwrap(),
             readiness: serde_json::from_value(readiness).unwrap(),
         };
 
@@ -195,6 +209,9 @@ delivery-time/0  follow-class class:bulky  running  [#####---------------]  25.0
 
 TASK             STORE  ROWS  BYTES
 delivery-time/0  items  ?     4096
+
+INGEST   KIND  TOPIC  STATE    SCHEDULE   LAST RUN
+classes  sql   c      waiting  every 10m
 ";
         assert_eq!(text(&pages, "127.0.0.1:9180"), expected);
     }

@@ -51,7 +51,9 @@ pub fn table(rows: u64, pairs: usize) -> Result<()> {
         let (third, third_mib) = run(&file, "third")?;
         let ratio = plain.as_secs_f64() / first.as_secs_f64();
         println!("  plain producer {plain:.1?}; all new {first:.1?} ({ratio:.2}), {first_mib:.0} MiB");
-        println!("  nothing changed {second:.1?}, {second_mib:.0} MiB; one in 100 changed {third:.1?}, {third_mib:.0} MiB");
+        println!(
+            "  nothing changed {second:.1?}, {second_mib:.0} MiB; one in 100 changed {third:.1?}, {third_mib:.0} MiB"
+        );
     }
     Ok(())
 }

@@ -36,11 +36,16 @@ pub(super) fn run(options: &Options) -> Result<(), Fault> {
     if options.json {
         return output::print_json(&json!(page));
     }
+    output::print(&table(&page))
+}
+
+/// A line for each ingest, below a head.
+pub(in crate::cli) fn table(page: &Ingests) -> String {
     let now = Clock::system().now().0;
     let head = ["INGEST", "KIND", "TOPIC", "STATE", "SCHEDULE", "LAST RUN"].map(str::to_owned);
     let rows: Vec<_> =
         std::iter::once(head).chain(page.ingests.iter().map(|ingest| row(ingest, now))).collect();
-    output::print(&output::columns(&rows))
+    output::columns(&rows)
 }
 
 fn row(ingest: &Ingest, now: i64) -> [String; 6] {

@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response};
 use serde_json::json;
 
 use super::body::{self, Write};
-use super::desk::{Desk, Order};
+use super::desk::{Desk, Order, Written};
 use super::ledger::{Digest, Ticket};
 use super::refusal::{Refusal, page};
 use super::route::Rules;
@@ -136,8 +136,7 @@ async fn take(
             let records = writes.len();
             let order = Order { writes, ticket, room };
             event::HttpQueued { ingest: &rules.name, requests: desk.waiting() + 1 }.emit();
-            desk.write(order).await?;
-            Done { records, is_repeated: false }
+            Done { records, is_repeated: desk.write(order).await? == Written::Before }
         }
     };
     Ok(done.into_response())

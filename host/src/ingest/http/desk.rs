@@ -58,6 +58,15 @@ pub(super) struct Order {
     pub(super) room: Room,
 }
 
+/// How a request came to be in the topic.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Written {
+    /// It was written.
+    Now,
+    /// It had been written before, by an earlier process perhaps, whose rows were read while it waited.
+    Before,
+}
+
 /// Room in memory for a body, until this is dropped.
 pub(super) struct Room {
     _permits: OwnedSemaphorePermit,
@@ -68,7 +77,7 @@ struct Waiting {
     _place: OwnedSemaphorePermit,
     /// Set by the thread that takes it, or by the client that waits no longer: by whoever comes first.
     taken: Arc<AtomicBool>,
-    answer: oneshot::Sender<Result<(), Refusal>>,
+    answer: oneshot::Sender<Result<Written, Refusal>>,
 }
 
 enum Message {
@@ -153,7 +162,7 @@ impl Desk {
     ///
     /// # Errors
     /// `ingest_unavailable`, `record_refused`, `idempotency_conflict`.
-    pub(super) async fn write(&self, order: Order) -> Result<(), Refusal> {
+    pub(super) async fn write(&self, order: Order) -> Result<Written, Refusal> {
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.places).acquire_owned());
         let Ok(Ok(place)) = place.await else { return Err(busy()) };
         let (answer, answered) = oneshot::channel();
@@ -285,7 +294,8 @@ impl Clerk {
     fn settle_doubt(&mut self) {
         for waiting in std::mem::take(&mut self.doubt) {
             let answer = match waiting.order.ticket.as_ref().map(Ticket::find) {
-                Some(Found::Committed(_)) => Ok(()),
+                // Its own transaction was committed after all.
+                Some(Found::Committed(_)) => Ok(Written::Now),
                 Some(Found::Other) => Err(conflict()),
                 Some(Found::Nothing) | None => Err(not_written(Code::TransactionAborted)),
             };
@@ -342,7 +352,7 @@ impl Clerk {
         }
         match waiting.order.ticket.as_ref().map(Ticket::find) {
             None | Some(Found::Nothing) => return Some(waiting),
-            Some(Found::Committed(_)) => waiting.answer(Ok(())),
+            Some(Found::Committed(_)) => waiting.answer(Ok(Written::Before)),
             Some(Found::Other) => waiting.answer(Err(conflict())),
         }
         None
@@ -438,7 +448,7 @@ fn publish(
 
 impl Waiting {
     /// Answers. Whoever has gone away hears nothing.
-    fn answer(self, answer: Result<(), Refusal>) {
+    fn answer(self, answer: Result<Written, Refusal>) {
         // The key is free, and the room, before the client can ask again.
         let Self { order, answer: sender, _place: place, taken: _ } = self;
         let Order { writes, ticket, room } = order;
@@ -450,6 +460,6 @@ impl Waiting {
         if let Some(ticket) = &self.order.ticket {
             ticket.committed(self.order.writes.len());
         }
-        self.answer(Ok(()));
+        self.answer(Ok(Written::Now));
     }
 }
