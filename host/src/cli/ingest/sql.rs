@@ -19,9 +19,7 @@ use crate::ingest::run::{Deletes, Progress};
 /// Changes that a dry run shows of each kind.
 const SHOWN: usize = 20;
 
-/// Publishes what changed in SQL databases since it was published last: inserts, updates, deletes.
-///
-/// What is published is learned from the topic itself; each run is one transaction, and nothing when nothing changed.
+/// Publishes what changed in SQL databases since it was published last, in one transaction; nothing when nothing changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Talks to: the broker and the database\n\
                         Example:  gristmill ingest sql shop.toml --dry-run")]
