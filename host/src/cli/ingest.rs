@@ -9,7 +9,7 @@ use crate::app::topics::{self, Facts};
 use crate::cli::output;
 use crate::config::document;
 use crate::config::env;
-use crate::config::ingest::{Ingest, IngestKind};
+use crate::config::ingest::Ingest;
 use crate::config::pipeline::Pipeline;
 use crate::config::raw;
 use crate::fault::{Code, Fault};
@@ -95,9 +95,4 @@ fn fitting_topics(pipeline: &Pipeline, ingests: &[Ingest]) -> Result<Facts, Faul
     }
     let misfits = topics::misfits(&pipeline, &facts);
     if misfits.is_empty() { Ok(facts) } else { Err(output::all_but_last(misfits)) }
-}
-
-/// Whether an ingest can be run on request.
-fn is_sql(ingest: &Ingest) -> bool {
-    matches!(ingest.kind, IngestKind::Sql(_))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::list::outcome;
-use super::{choose, is_sql, read};
+use super::{choose, read};
 use crate::api::shapes::{Asked, Ingests};
 use crate::cli::output;
 use crate::cli::progress::ProgressLine;
@@ -38,7 +38,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> Result<(), Fault> {
     let ingests = choose(&read(&options.file)?, "sql", options.name.as_deref())?;
     let host = Host::find(Some(&options.file), None)?;
-    ingests.iter().filter(|ingest| is_sql(ingest)).try_for_each(|ingest| one(&host, ingest, options))
+    ingests.iter().try_for_each(|ingest| one(&host, ingest, options))
 }
 
 fn one(host: &Host, ingest: &Ingest, options: &Options) -> Result<(), Fault> {
