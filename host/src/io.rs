@@ -17,7 +17,7 @@ mod transform;
 pub use callouts::{
     Answer, Call, CalloutMode, Callouts, Ended, Intent, NoCallouts, Permit, Reason, Response, Responses,
 };
-pub use ingest::{Change, Outlet, PublishError, Published};
+pub use ingest::{Change, Outlet, PublishError, Published, UpTo};
 pub use placement::partition_of;
 pub use restore::{Restored, Restorer, Until};
 pub use sink::{CauseId, Outgoing, Sink, TopicFacts, TransactionError};

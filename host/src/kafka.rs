@@ -6,7 +6,8 @@
 //! `consumer`, `producer`, `clerk` and `identity`; everything above them is ordinary code.
 //!
 //! ```text
-//! source  broadcast  tail  restorer  ends  sample   what the host reads
+//! source  broadcast  tail  follower                 what the host reads
+//! restorer  ends  sample
 //! sink    produce    outlet    topics       what it writes and makes
 //! consumer  producer  clerk  identity       thin clients: one owner, a few calls
 //! client  native  error                     settings, pointers with owners, codes
@@ -21,6 +22,7 @@ mod doubts;
 pub mod ends;
 mod error;
 mod fetched;
+mod follower;
 pub mod groups;
 mod identity;
 mod members;

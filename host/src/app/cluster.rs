@@ -47,7 +47,7 @@ pub(super) fn survey(pipeline: &Pipeline) -> Result<Survey, Fault> {
 }
 
 /// A pipeline with one ingest of another one, and nothing else.
-pub(super) fn with_one_ingest(pipeline: &Pipeline, ingest: &Ingest) -> Pipeline {
+fn with_one_ingest(pipeline: &Pipeline, ingest: &Ingest) -> Pipeline {
     Pipeline { deployments: Vec::new(), ingests: vec![ingest.clone()], ..pipeline.clone() }
 }
 
@@ -57,12 +57,7 @@ fn with_one_transform(pipeline: &Pipeline, deployment: &Deployment) -> Pipeline 
 }
 
 /// Makes the host's own topics of one transform or ingest that are missing, and tells whether there were any.
-pub(super) fn make(
-    admin: &Topics,
-    pipeline: &Pipeline,
-    single: &Pipeline,
-    facts: &Facts,
-) -> Result<bool, Fault> {
+fn make(admin: &Topics, pipeline: &Pipeline, single: &Pipeline, facts: &Facts) -> Result<bool, Fault> {
     let names = topics::names(single);
     let plans = topics::internal_plans(pipeline, facts).into_iter();
     let plans: Vec<_> = plans.filter(|plan| names.contains(&plan.name)).collect();

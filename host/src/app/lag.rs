@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::pipeline::Pipeline;
 use crate::fault::{Code, Fault};
 use crate::id::TopicPartition;
+use crate::kafka::client::Isolation;
 use crate::kafka::ends::Ends;
 use crate::status::Board;
 
@@ -30,7 +31,7 @@ impl LagReader {
     /// # Errors
     /// `kafka_failed`, `internal`.
     pub(super) fn start(pipeline: &Pipeline, board: &Arc<Board>) -> Result<Self, Fault> {
-        let ends = Ends::new(&pipeline.kafka, &format!("{}.lag", pipeline.app.id))?;
+        let ends = Ends::new(&pipeline.kafka, &format!("{}.lag", pipeline.app.id), Isolation::Committed)?;
         let (stop, stopped) = mpsc::channel();
         let board = Arc::clone(board);
         let run = move || {

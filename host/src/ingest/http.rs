@@ -4,7 +4,7 @@
 //! serve    connections: bounds, TLS, time limits         (two threads of a runtime for all ingests)
 //! answer   who asks, what is asked: refusals             route  rate  body  schema  openapi
 //! desk     many requests in one transaction              (a thread for each ingest: it owns the outlet)
-//! ledger   idempotency keys: a row for each, committed with the records of its request
+//! keys     idempotency keys: a row for each, committed with the records of its request
 //! gate     while Kafka does not take records, that is the answer, at once
 //! ```
 
@@ -12,7 +12,7 @@ mod answer;
 mod body;
 mod desk;
 mod gate;
-mod ledger;
+mod keys;
 mod openapi;
 mod rate;
 mod refusal;

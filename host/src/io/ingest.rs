@@ -51,6 +51,15 @@ impl PublishError {
     }
 }
 
+/// How far [`Outlet::follow`] goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpTo {
+    /// To the stable end: what is committed behind a transaction that is still open comes later.
+    Committed,
+    /// To the very end: it waits for transactions that are open.
+    Written,
+}
+
 /// Kafka, as an ingest sees it. One thread owns it; its calls block.
 pub trait Outlet {
     /// Takes the name: what an earlier owner has not committed by now never will be.
@@ -66,6 +75,18 @@ pub trait Outlet {
     fn read(
         &mut self,
         topic: &TopicName,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault>;
+
+    /// Gives the committed records of a topic that no earlier call has given, those of a key in their order. The topic is one
+    /// that only outlets write, and the same at each call. After an error the next call may begin at the topic's start.
+    ///
+    /// # Errors
+    /// As [`Outlet::read`]; `kafka_failed` when a transaction stays open that has to end first.
+    fn follow(
+        &mut self,
+        topic: &TopicName,
+        up_to: UpTo,
         visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault>;
 

@@ -1,4 +1,4 @@
-//! Up to where partitions can be read: asked apart from any worker, so that the lag of a task that has stopped shows too.
+//! Up to where partitions can be read. The lag of tasks is asked apart from any worker, so that one that has stopped shows too.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,17 +20,18 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Makes a client; nothing is sent yet. `group` is a name for the broker's log and for access control.
+    /// Makes a client; nothing is sent yet. `group` is a name for the broker's log and for access control. The ends are the
+    /// stable ones with [`Isolation::Committed`], and else the very ends.
     ///
     /// # Errors
     /// `kafka_failed`.
-    pub fn new(kafka: &Kafka, group: &str) -> Result<Self, Fault> {
-        let consumer = client::reader(kafka, group, Isolation::Committed).create();
+    pub fn new(kafka: &Kafka, group: &str, isolation: Isolation) -> Result<Self, Fault> {
+        let consumer = client::reader(kafka, group, isolation).create();
         let consumer = consumer.map_err(|error| failed("cannot make a client", error))?;
         Ok(Self { consumer })
     }
 
-    /// The last stable offset of each partition, in one request to each broker. Partitions that are not known are left out.
+    /// The end of each partition, in one request to each broker. Partitions that are not known are left out.
     ///
     /// # Errors
     /// `kafka_failed`.

@@ -7,8 +7,11 @@ use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::io::{CauseId, Change, Input, Outgoing, Outlet, PublishError, Published, Sink, TransactionError};
+use crate::io::{
+    CauseId, Change, Input, Outgoing, Outlet, PublishError, Published, Sink, TransactionError, UpTo,
+};
 use crate::kafka::client::Isolation;
+use crate::kafka::follower::Follower;
 use crate::kafka::sink::KafkaSink;
 use crate::kafka::tail::{From, TopicReader};
 
@@ -26,6 +29,8 @@ pub struct KafkaOutlet {
     kafka: Kafka,
     name: String,
     sink: KafkaSink,
+    /// The topic that was followed last.
+    follower: Option<Follower>,
 }
 
 impl KafkaOutlet {
@@ -34,7 +39,7 @@ impl KafkaOutlet {
     pub fn new(kafka: &Kafka, transactional_id: &str, record_bytes_max: usize) -> Self {
         let sink = KafkaSink::new(kafka, transactional_id, record_bytes_max)
             .with_transaction_timeout(TRANSACTION_TIMEOUT);
-        Self { kafka: kafka.clone(), name: transactional_id.to_owned(), sink }
+        Self { kafka: kafka.clone(), name: transactional_id.to_owned(), sink, follower: None }
     }
 
     /// Aborts what is open, and gives the reason back.
@@ -119,6 +124,20 @@ impl Outlet for KafkaOutlet {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn follow(
+        &mut self,
+        topic: &TopicName,
+        up_to: UpTo,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let follower = self.follower.take().filter(|follower| follower.is_of(topic));
+        let opened = follower.map_or_else(|| Follower::open(&self.kafka, &self.name, topic), Ok);
+        let mut follower = opened?;
+        follower.give(up_to, visit)?;
+        self.follower = Some(follower);
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! A reader of whole topics, outside any group: for views of broadcast topics, for people, for checks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::pipeline::{BatchBounds, Kafka};
 use crate::fault::{Code, Fault};
-use crate::id::{TopicName, TopicPartition};
+use crate::id::{Offset, TopicName, TopicPartition};
 use crate::io::{Bounds, Input};
 use crate::kafka::client;
 pub use crate::kafka::client::Isolation;
@@ -67,6 +68,15 @@ impl TopicReader {
     /// What the partitions held when the reader was opened; the ends are those of its isolation.
     pub fn bounds(&self) -> &[(TopicPartition, Bounds)] {
         &self.bounds
+    }
+
+    /// Lets [`TopicReader::has_caught_up`] go by other ends than those at the opening.
+    pub fn read_up_to(&mut self, ends: &BTreeMap<TopicPartition, Offset>) {
+        for (partition, bounds) in &mut self.bounds {
+            if let Some(end) = ends.get(partition) {
+                bounds.stable_end = *end;
+            }
+        }
     }
 
     /// Whether everything has been read that was there when the reader was opened.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::io::{Change, Outlet, PublishError, Published};
+use crate::io::{Change, Outlet, PublishError, Published, UpTo};
 
 /// A cluster, as far as ingests see it. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -38,12 +38,14 @@ pub struct MemoryOutlet {
     name: String,
     /// The claim that it has; 0 is none.
     claim: u64,
+    /// How many transactions it has followed.
+    followed: usize,
 }
 
 impl MemoryTopics {
     /// The outlet of an ingest.
     pub fn outlet(&self, name: &str) -> MemoryOutlet {
-        MemoryOutlet { topics: self.clone(), name: name.to_owned(), claim: 0 }
+        MemoryOutlet { topics: self.clone(), name: name.to_owned(), claim: 0, followed: 0 }
     }
 
     /// All transactions that were committed.
@@ -83,6 +85,18 @@ impl MemoryTopics {
     }
 }
 
+fn visit_all(
+    transactions: &[Vec<Change>],
+    topic: &TopicName,
+    visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    transactions
+        .iter()
+        .flatten()
+        .filter(|change| change.topic == *topic)
+        .try_for_each(|change| visit(Published { key: Some(&change.key), value: change.value.as_deref() }))
+}
+
 impl Outlet for MemoryOutlet {
     fn claim(&mut self) -> Result<(), Fault> {
         let mut shared = self.topics.lock();
@@ -97,10 +111,19 @@ impl Outlet for MemoryOutlet {
         topic: &TopicName,
         visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let records: Vec<_> = self.topics.lock().transactions.iter().flatten().cloned().collect();
-        records.iter().filter(|change| change.topic == *topic).try_for_each(|change| {
-            visit(Published { key: Some(&change.key), value: change.value.as_deref() })
-        })
+        visit_all(&self.topics.transactions(), topic, visit)
+    }
+
+    fn follow(
+        &mut self,
+        topic: &TopicName,
+        _: UpTo,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let transactions = self.topics.transactions();
+        let news = transactions.get(self.followed..).unwrap_or_default();
+        self.followed = transactions.len();
+        visit_all(news, topic, visit)
     }
 
     fn publish(

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::corpus::{BULKY, Corpus, class_name};
 use super::expected::Times;
 use crate::fault::Fault;
-use crate::ingest::ledger::Ledger;
+use crate::ingest::sqlite_file::SqliteFile;
 
 /// The times of the large class at first, and after each of its changes. No other class has them.
 const BULKY_TIMES: [Times; 3] = [(12, 19), (13, 20), (21, 34)];
@@ -18,7 +18,7 @@ pub(super) type Deed = (String, Option<Times>);
 
 /// The department.
 pub(super) struct Logistics {
-    ledger: Ledger,
+    database: SqliteFile,
     corpus: Corpus,
     /// What its statements did, in their order; the first classes are not among them.
     pub(super) deeds: Vec<Deed>,
@@ -32,13 +32,13 @@ impl Logistics {
     /// # Errors
     /// `internal`.
     pub(super) fn begin(corpus: Corpus, file: &Path) -> Result<Self, Fault> {
-        let mut ledger = Ledger::open(file)?;
-        ledger.execute(TABLE)?;
+        let mut database = SqliteFile::open(file)?;
+        database.execute(TABLE)?;
         let [bulky, ..] = BULKY_TIMES;
         let classes = (0..corpus.classes).map(|number| corpus.class(number));
         let rows = classes.chain([(BULKY.to_owned(), bulky)]).map(row).collect::<Vec<_>>();
-        ledger.execute(&format!("INSERT INTO delivery_class VALUES {}", rows.join(", ")))?;
-        Ok(Self { ledger, corpus, deeds: Vec::new(), first: rows.len() })
+        database.execute(&format!("INSERT INTO delivery_class VALUES {}", rows.join(", ")))?;
+        Ok(Self { database, corpus, deeds: Vec::new(), first: rows.len() })
     }
 
     /// Changes one class. Gives the statement, as for all that follow.
@@ -100,7 +100,7 @@ impl Logistics {
     /// # Errors
     /// `internal`.
     pub(super) fn empty(&mut self) -> Result<String, Fault> {
-        self.ledger.execute("CREATE TABLE backup AS SELECT * FROM delivery_class")?;
+        self.database.execute("CREATE TABLE backup AS SELECT * FROM delivery_class")?;
         self.execute("DELETE FROM delivery_class".to_owned(), [])
     }
 
@@ -117,7 +117,7 @@ impl Logistics {
     /// # Errors
     /// `internal`.
     pub(super) fn table(&mut self) -> Result<Vec<(String, Times)>, Fault> {
-        let rows = self.ledger.texts(
+        let rows = self.database.texts(
             "SELECT name, CAST(minimum_days AS TEXT), CAST(maximum_days AS TEXT) FROM delivery_class",
         )?;
         let class = |row: Vec<String>| {
@@ -141,7 +141,7 @@ impl Logistics {
     }
 
     fn execute<const N: usize>(&mut self, statement: String, deeds: [Deed; N]) -> Result<String, Fault> {
-        self.ledger.execute(&statement)?;
+        self.database.execute(&statement)?;
         self.deeds.extend(deeds);
         Ok(statement)
     }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::body::{self, Write};
 use super::desk::{Desk, Order, Written};
-use super::ledger::{Digest, Ticket};
+use super::keys::{Digest, Ticket};
 use super::refusal::{Refusal, page};
 use super::route::Rules;
 use crate::clock::Clock;
@@ -253,7 +253,7 @@ async fn prepare(
 
 impl Counter {
     fn prepare(&self, action: &Action, key: Option<&str>, body: &Bytes) -> Result<Prepared, Refusal> {
-        let begun = key.map(|key| self.desk.ledger().begin(key, digest(action, body))).transpose()?;
+        let begun = key.map(|key| self.desk.keys().begin(key, digest(action, body))).transpose()?;
         let ticket = match begun {
             Some(Err(records)) => return Ok(Prepared::Done(records)),
             Some(Ok(ticket)) => Some(ticket),

@@ -1,16 +1,14 @@
 //! The desk of an ingest of HTTP: a thread that writes requests to Kafka, as many as wait in one transaction.
 //!
 //! ```text
-//!            claim, probe, read                take what waits ── publish ── answer
-//!  closed ──────────────────────> open             ^                |
-//!    ^   (again after a pause)     |               '--- committed ──'
+//!            claim, follow                     take what waits ── follow ── publish ── answer
+//!  closed ──────────────────────> open             ^                           |
+//!    ^   (again after a pause)     |               '-------- committed --------'
 //!    '---- aborted, superseded ----+---- unknown: claim again; the row of a key that is there was committed
 //! ```
-//! A request is answered when its fate is decided, and never before. The probe is a row of the desk's own in the topic of
-//! requests: once it is read, everything before it is read, whatever transactions of other hosts stand open beside it.
+//! A request is answered when its fate is decided, and never before. The topic of requests is followed: other hosts write
+//! there, too, and a client that has lost the answer of one of them may repeat its request here.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
@@ -21,14 +19,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::body::Write;
 use super::gate::{Gate, in_doubt, not_written};
-use super::ledger::{Found, Ledger, Memory, Ticket, conflict};
+use super::keys::{Found, Keys, Ticket, conflict};
 use super::refusal::Refusal;
 use crate::clock::Clock;
 use crate::config::ingest::{HttpIngest, Ingest};
 use crate::event;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::io::{Change, Outlet, PublishError};
+use crate::io::{Change, Outlet, PublishError, UpTo};
 
 /// Requests that may wait for their transaction.
 const WAITING_MAX: usize = 4_096;
@@ -92,7 +90,7 @@ pub(super) struct Desk {
     /// In KiB.
     memory: Arc<Semaphore>,
     gate: Arc<Gate>,
-    ledger: Arc<Ledger>,
+    keys: Arc<Keys>,
 }
 
 impl Desk {
@@ -109,18 +107,15 @@ impl Desk {
         // Room for what has a place, and for the end.
         let (sender, messages) = mpsc::sync_channel(WAITING_MAX + 1);
         let gate = Arc::new(Gate::new(clock));
-        let ledger = Arc::new(Ledger::new(clock, http.remember));
+        let keys = Arc::new(Keys::new(clock, http.remember));
         let clerk = Clerk {
             ingest: ingest.clone(),
             requests: ingest.requests_topic(),
             outlet,
             messages,
             gate: Arc::clone(&gate),
-            ledger: Arc::clone(&ledger),
+            keys: Arc::clone(&keys),
             doubt: Vec::new(),
-            // A key with a space in it is no idempotency key of a client.
-            probe: format!("desk {:016x}", RandomState::new().build_hasher().finish()),
-            probes: 0,
             pause: PAUSE_MIN,
             state: State::Closed,
         };
@@ -134,14 +129,14 @@ impl Desk {
             places: Arc::new(Semaphore::new(WAITING_MAX)),
             memory: Arc::new(Semaphore::new(usize::try_from(memory).unwrap_or(Semaphore::MAX_PERMITS))),
             gate,
-            ledger,
+            keys,
         };
         Ok((desk, DeskThread { messages: sender, thread }))
     }
 
     /// What the ingest remembers.
-    pub(super) fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
+    pub(super) fn keys(&self) -> &Arc<Keys> {
+        &self.keys
     }
 
     /// Waits for room for a body of so many bytes.
@@ -222,12 +217,9 @@ struct Clerk {
     outlet: Box<dyn Outlet + Send>,
     messages: Receiver<Message>,
     gate: Arc<Gate>,
-    ledger: Arc<Ledger>,
+    keys: Arc<Keys>,
     /// Requests with a key in a transaction of which nobody knows whether it was committed.
     doubt: Vec<Waiting>,
-    /// The key of the desk's own row.
-    probe: String,
-    probes: u64,
     pause: Duration,
     state: State,
 }
@@ -252,13 +244,11 @@ impl Clerk {
             Ok(()) => {
                 (self.state, self.pause) = (State::Open, PAUSE_MIN);
                 self.gate.open();
-                event::IngestOpened { ingest: &self.ingest.name, known: self.ledger.known() }.emit();
+                event::IngestOpened { ingest: &self.ingest.name, known: self.keys.known() }.emit();
                 self.settle_doubt();
             }
             Err(fault) => {
-                if self.gate.close(fault.code()) {
-                    event::IngestClosed { ingest: &self.ingest.name, fault: &fault }.emit();
-                }
+                self.close_gate(&fault);
                 self.refuse_for(self.pause, fault.code());
                 self.pause = (self.pause * 2).min(PAUSE_MAX);
             }
@@ -267,27 +257,17 @@ impl Clerk {
 
     fn try_open(&mut self) -> Result<(), Fault> {
         self.outlet.claim()?;
-        self.probes += 1;
-        let number = self.probes.to_string().into_bytes();
-        let probe = Change {
-            topic: self.requests.clone(),
-            key: self.probe.clone().into_bytes(),
-            value: Some(number.clone()),
-        };
-        self.outlet.publish(&mut std::iter::once(Ok(probe))).map_err(PublishError::into_fault)?;
-        let (mut memory, mut is_seen) = (Memory::default(), false);
-        self.outlet.read(&self.requests, &mut |row| {
-            is_seen |= row.key == Some(self.probe.as_bytes()) && row.value == Some(number.as_slice());
-            self.ledger.read(&mut memory, row);
+        // What this ingest has written itself may stand behind an open transaction of another host.
+        self.follow(UpTo::Written)
+    }
+
+    /// Learns what was committed, by other hosts and by earlier processes.
+    fn follow(&mut self, up_to: UpTo) -> Result<(), Fault> {
+        let keys = &self.keys;
+        self.outlet.follow(&self.requests, up_to, &mut |row| {
+            keys.read(row);
             Ok(())
-        })?;
-        if !is_seen {
-            let message =
-                format!("topic `{}` cannot be read to its end: a transaction is open in it", self.requests);
-            return Err(Fault::new(Code::KafkaFailed, message));
-        }
-        self.ledger.replace(memory);
-        Ok(())
+        })
     }
 
     /// Whether the requests in doubt were committed is known now.
@@ -329,7 +309,7 @@ impl Clerk {
         while let Some(waiting) = next {
             records += waiting.order.writes.len();
             bytes += waiting.order.writes.iter().map(Write::bytes).sum::<usize>();
-            group.extend(self.admit(*waiting));
+            group.push(*waiting);
             if records >= GROUP_RECORDS || bytes >= GROUP_BYTES {
                 break;
             }
@@ -342,20 +322,24 @@ impl Clerk {
                 Err(_) => None,
             };
         }
+        let group = self.admit(group);
         self.write(group);
     }
 
-    /// A request that is still to be written: somebody waits for it, and its key was not committed by another host meanwhile.
-    fn admit(&self, waiting: Waiting) -> Option<Waiting> {
-        if waiting.answer.is_closed() || waiting.taken.swap(true, Ordering::SeqCst) {
-            return None;
+    /// Those that are still to be written. With a key among them it asks first what other hosts have committed meanwhile.
+    fn admit(&mut self, group: Vec<Waiting>) -> Vec<Waiting> {
+        let mut group: Vec<_> = group.into_iter().filter(Waiting::take).collect();
+        if group.iter().any(|waiting| waiting.order.ticket.is_some()) {
+            self.gate.begin();
+            let followed = self.follow(UpTo::Committed);
+            self.gate.end();
+            if let Err(fault) = followed {
+                self.close();
+                self.close_gate(&fault);
+                group.drain(..).for_each(|waiting| waiting.answer(Err(not_written(fault.code()))));
+            }
         }
-        match waiting.order.ticket.as_ref().map(Ticket::find) {
-            None | Some(Found::Nothing) => return Some(waiting),
-            Some(Found::Committed(_)) => waiting.answer(Ok(Written::Before)),
-            Some(Found::Other) => waiting.answer(Err(conflict())),
-        }
-        None
+        group.into_iter().filter_map(Waiting::unwritten).collect()
     }
 
     /// Writes requests in one transaction, and answers them.
@@ -371,7 +355,7 @@ impl Clerk {
             Ok(()) => {
                 event::HttpRequestsCommitted { ingest: &self.ingest.name, records, took }.emit();
                 group.into_iter().for_each(Waiting::committed);
-                let keys = self.ledger.forgotten();
+                let keys = self.keys.forgotten();
                 if keys > 0 {
                     event::HttpKeysForgotten { ingest: &self.ingest.name, keys }.emit();
                 }
@@ -416,6 +400,13 @@ impl Clerk {
         }
     }
 
+    /// Nobody waits for what takes long.
+    fn close_gate(&self, fault: &Fault) {
+        if self.gate.close(fault.code()) {
+            event::IngestClosed { ingest: &self.ingest.name, fault }.emit();
+        }
+    }
+
     /// The name has to be claimed again. The gate stays open: that takes a moment, if Kafka is there.
     fn close(&mut self) {
         if self.state == State::Open {
@@ -447,6 +438,21 @@ fn publish(
 }
 
 impl Waiting {
+    /// Takes it, if somebody waits for it still.
+    fn take(&self) -> bool {
+        !self.answer.is_closed() && !self.taken.swap(true, Ordering::SeqCst)
+    }
+
+    /// Gives it back if its key was not committed meanwhile, and else answers.
+    fn unwritten(self) -> Option<Self> {
+        match self.order.ticket.as_ref().map(Ticket::find) {
+            None | Some(Found::Nothing) => return Some(self),
+            Some(Found::Committed(_)) => self.answer(Ok(Written::Before)),
+            Some(Found::Other) => self.answer(Err(conflict())),
+        }
+        None
+    }
+
     /// Answers. Whoever has gone away hears nothing.
     fn answer(self, answer: Result<Written, Refusal>) {
         // The key is free, and the room, before the client can ask again.

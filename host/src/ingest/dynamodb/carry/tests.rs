@@ -9,7 +9,7 @@ use crate::config::ingest::{IngestKind, Member, MemberKind};
 use crate::id::{AppId, IngestName, Timestamp, TopicName};
 use crate::ingest::dynamodb::attribute::{Attribute, Item};
 use crate::ingest::dynamodb::pages::TableFacts;
-use crate::io::Published;
+use crate::io::{Published, UpTo};
 use crate::memory::{MemoryOutlet, MemoryTopics, OutletTrouble};
 
 /// A table that gives pages of two items.
@@ -111,6 +111,15 @@ impl Outlet for Eventful {
         visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.outlet.read(topic, visit)
+    }
+
+    fn follow(
+        &mut self,
+        topic: &TopicName,
+        up_to: UpTo,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.outlet.follow(topic, up_to, visit)
     }
 
     fn publish(

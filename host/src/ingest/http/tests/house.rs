@@ -12,7 +12,7 @@ use crate::config::ingest::{HttpIngest, HttpListener, Ingest, IngestKind};
 use crate::config::secret::SecretSource;
 use crate::fault::{Code, Fault};
 use crate::id::{AppId, IngestName, TopicName};
-use crate::io::{Change, Outlet, PublishError, Published};
+use crate::io::{Change, Outlet, PublishError, Published, UpTo};
 use crate::memory::{MemoryOutlet, MemoryTopics};
 
 /// The token of the ingest.
@@ -34,6 +34,8 @@ pub(super) struct Setup {
     pub(super) http: HttpIngest,
     pub(super) listener: HttpListener,
     pub(super) topics: MemoryTopics,
+    /// The name of the process among those that share the topics.
+    pub(super) instance: &'static str,
     dir: tempfile::TempDir,
 }
 
@@ -60,7 +62,13 @@ impl Setup {
             per_second: None,
             remember: Duration::from_secs(3600),
         };
-        Self { http, listener, topics: MemoryTopics::default(), dir: tempfile::tempdir().unwrap() }
+        Self {
+            http,
+            listener,
+            topics: MemoryTopics::default(),
+            instance: "a",
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// With a schema.
@@ -85,7 +93,8 @@ impl Setup {
     }
 
     pub(super) fn route(&self, kafka: &Kafka) -> Result<Route, Fault> {
-        let outlet = kafka.outlet(self.topics.outlet("shop.ingest.classes.a"));
+        let name = format!("shop.ingest.classes.{}", self.instance);
+        let outlet = kafka.outlet(self.topics.outlet(&name));
         let lookup = |name: &str| (name == "TOKEN").then(|| TOKEN.to_owned());
         Route::new(&self.ingest(), &self.http, Box::new(outlet), &lookup)
     }
@@ -235,13 +244,22 @@ impl Outlet for Valve {
         self.inner.read(topic, visit)
     }
 
+    fn follow(
+        &mut self,
+        topic: &TopicName,
+        up_to: UpTo,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.kafka.check()?;
+        self.inner.follow(topic, up_to, visit)
+    }
+
     fn publish(
         &mut self,
         changes: &mut dyn Iterator<Item = Result<Change, Fault>>,
     ) -> Result<(), PublishError> {
         let changes: Vec<_> = changes.map(Result::unwrap).collect();
-        let is_probe = changes.iter().all(|change| change.key.contains(&b' '));
-        let held = if is_probe { None } else { self.kafka.0.lock().unwrap().held.take() };
+        let held = self.kafka.0.lock().unwrap().held.take();
         if let Some((come, gone)) = held
             && come.send(()).is_ok()
             && gone.recv().is_ok()

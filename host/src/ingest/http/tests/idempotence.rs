@@ -128,6 +128,24 @@ fn remembers_keys_in_the_next_process() {
 }
 
 #[test]
+fn knows_the_keys_of_other_processes_that_run() {
+    let house = Setup::new().start();
+    let mut setup = Setup::new();
+    (setup.topics, setup.instance) = (house.topics.clone(), "b");
+    let other = setup.start();
+    assert_eq!(other.put("small", &key("k-0"), "0").status, 200);
+    house.put("bulky", &key("k-1"), "1");
+    house.put("bulky", "", "2");
+
+    let repeated = other.put("bulky", &key("k-1"), "1");
+
+    assert_eq!((repeated.status, repeated.header("idempotent-replayed")), (200, Some("true")));
+    assert_eq!(other.put("bulky", &key("k-1"), "2").status, 422);
+    let written: Vec<_> = house.written().into_iter().filter_map(|(_, value)| value).collect();
+    assert_eq!(written, ["0", "1", "2"]);
+}
+
+#[test]
 fn answers_what_was_committed_without_an_answer() {
     let house = Setup::new().start();
     house.put("bulky", "", "0");

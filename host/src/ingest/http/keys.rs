@@ -58,7 +58,7 @@ struct Known {
 
 /// What was committed, by the digests of the keys.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+struct Memory {
     known: HashMap<Digest, Known>,
     by_age: BTreeSet<(i64, Digest)>,
     /// Keys that were forgotten because there were too many.
@@ -90,7 +90,7 @@ impl Memory {
 
 /// The memory of an ingest and the keys of requests that are under way.
 #[derive(Debug)]
-pub(super) struct Ledger {
+pub(super) struct Keys {
     clock: Clock,
     remember: Duration,
     keys_max: usize,
@@ -115,35 +115,35 @@ pub(super) struct Ticket {
     key: String,
     hashed: Digest,
     digest: Digest,
-    ledger: Arc<Ledger>,
+    keys: Arc<Keys>,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.ledger.under_way().remove(&self.hashed);
+        self.keys.under_way().remove(&self.hashed);
     }
 }
 
 impl Ticket {
     /// What is known about its key by now.
     pub(super) fn find(&self) -> Found {
-        self.ledger.find(self.hashed, self.digest)
+        self.keys.find(self.hashed, self.digest)
     }
 
     /// The row that is committed with the records.
     pub(super) fn row(&self, records: usize) -> (Vec<u8>, Vec<u8>) {
-        let row = Row { digest: format!("{:032x}", self.digest.0), records, at: self.ledger.clock.now().0 };
+        let row = Row { digest: format!("{:032x}", self.digest.0), records, at: self.keys.clock.now().0 };
         (self.key.clone().into_bytes(), serde_json::to_vec(&row).unwrap_or_default())
     }
 
     /// Remembers that the request was committed.
     pub(super) fn committed(&self, records: usize) {
-        let known = Known { digest: self.digest, records, at: self.ledger.clock.now().0 };
-        self.ledger.memory().put(self.hashed, known, self.ledger.keys_max);
+        let known = Known { digest: self.digest, records, at: self.keys.clock.now().0 };
+        self.keys.memory().put(self.hashed, known, self.keys.keys_max);
     }
 }
 
-impl Ledger {
+impl Keys {
     /// An empty one, which remembers for so long.
     pub(super) fn new(clock: &Clock, remember: Duration) -> Self {
         let (memory, under_way) = (Mutex::default(), Mutex::default());
@@ -171,7 +171,7 @@ impl Ledger {
             return Err(Refusal::new(Code::IdempotencyUnderWay, message));
         }
         // From here on the key is free again when the ticket is dropped.
-        let ticket = Ticket { key: key.to_owned(), hashed, digest, ledger: Arc::clone(self) };
+        let ticket = Ticket { key: key.to_owned(), hashed, digest, keys: Arc::clone(self) };
         match ticket.find() {
             Found::Nothing => Ok(Ok(ticket)),
             Found::Committed(records) => Ok(Err(records)),
@@ -189,20 +189,15 @@ impl Ledger {
         }
     }
 
-    /// Adds a row of the topic to a memory that is being read.
-    pub(super) fn read(&self, memory: &mut Memory, row: Published<'_>) {
+    /// Remembers a row of the topic.
+    pub(super) fn read(&self, row: Published<'_>) {
         let (Some(key), Some(value)) = (row.key, row.value) else { return };
         let Ok(row) = serde_json::from_slice::<Row>(value) else { return };
         let Ok(digest) = u128::from_str_radix(&row.digest, 16) else { return };
         if row.at >= self.horizon() {
             let known = Known { digest: Digest(digest), records: row.records, at: row.at };
-            memory.put(Digest::of(&[key]), known, self.keys_max);
+            self.memory().put(Digest::of(&[key]), known, self.keys_max);
         }
-    }
-
-    /// Takes a memory that was read.
-    pub(super) fn replace(&self, read: Memory) {
-        *self.memory() = read;
     }
 
     /// How many keys are known.
@@ -242,17 +237,17 @@ mod tests {
 
     const DAY: Duration = Duration::from_secs(86_400);
 
-    fn ledger() -> (Clock, Arc<Ledger>) {
+    fn keys() -> (Clock, Arc<Keys>) {
         let clock = Clock::manual(Timestamp(1_000_000_000));
-        (clock.clone(), Arc::new(Ledger::new(&clock, DAY)))
+        (clock.clone(), Arc::new(Keys::new(&clock, DAY)))
     }
 
     fn digest(body: &str) -> Digest {
         Digest::of(&[b"PUT", body.as_bytes()])
     }
 
-    fn begin(ledger: &Arc<Ledger>, key: &str, body: &str) -> Result<Result<Ticket, usize>, Refusal> {
-        ledger.begin(key, digest(body))
+    fn begin(keys: &Arc<Keys>, key: &str, body: &str) -> Result<Result<Ticket, usize>, Refusal> {
+        keys.begin(key, digest(body))
     }
 
     #[test]
@@ -262,70 +257,68 @@ mod tests {
 
     #[test]
     fn answers_a_repeated_request_and_refuses_another_one_with_its_key() {
-        let (_, ledger) = ledger();
-        begin(&ledger, "k", "body").unwrap().unwrap().committed(3);
+        let (_, keys) = keys();
+        begin(&keys, "k", "body").unwrap().unwrap().committed(3);
 
-        assert_eq!(begin(&ledger, "k", "body").unwrap().unwrap_err(), 3);
-        assert_eq!(begin(&ledger, "k", "other").unwrap_err().code(), Code::IdempotencyConflict);
-        assert!(begin(&ledger, "l", "other").unwrap().is_ok());
+        assert_eq!(begin(&keys, "k", "body").unwrap().unwrap_err(), 3);
+        assert_eq!(begin(&keys, "k", "other").unwrap_err().code(), Code::IdempotencyConflict);
+        assert!(begin(&keys, "l", "other").unwrap().is_ok());
     }
 
     #[test]
     fn refuses_a_key_that_is_under_way_until_its_ticket_is_dropped() {
-        let (_, ledger) = ledger();
-        let ticket = begin(&ledger, "k", "body").unwrap().unwrap();
+        let (_, keys) = keys();
+        let ticket = begin(&keys, "k", "body").unwrap().unwrap();
 
-        let refusal = begin(&ledger, "k", "body").unwrap_err();
+        let refusal = begin(&keys, "k", "body").unwrap_err();
         assert_eq!((refusal.code(), refusal.status()), (Code::IdempotencyUnderWay, 409));
         drop(ticket);
-        assert!(begin(&ledger, "k", "body").unwrap().is_ok());
+        assert!(begin(&keys, "k", "body").unwrap().is_ok());
     }
 
     #[test]
     fn forgets_a_key_when_its_time_is_over() {
-        let (clock, ledger) = ledger();
-        begin(&ledger, "k", "body").unwrap().unwrap().committed(1);
+        let (clock, keys) = keys();
+        begin(&keys, "k", "body").unwrap().unwrap().committed(1);
 
         clock.advance(DAY);
-        assert!(begin(&ledger, "k", "body").unwrap().is_err());
+        assert!(begin(&keys, "k", "body").unwrap().is_err());
         clock.advance(Duration::from_millis(1));
-        assert!(begin(&ledger, "k", "other").unwrap().is_ok());
-        assert_eq!(ledger.known(), 0);
+        assert!(begin(&keys, "k", "other").unwrap().is_ok());
+        assert_eq!(keys.known(), 0);
     }
 
     #[test]
     fn forgets_the_oldest_keys_when_there_are_too_many() {
-        let (clock, ledger) = ledger();
-        let ledger = Arc::new(Arc::into_inner(ledger).unwrap().bounded(2));
+        let (clock, keys) = keys();
+        let keys = Arc::new(Arc::into_inner(keys).unwrap().bounded(2));
         for key in ["a", "b", "c"] {
-            begin(&ledger, key, "body").unwrap().unwrap().committed(1);
+            begin(&keys, key, "body").unwrap().unwrap().committed(1);
             clock.advance(Duration::from_secs(1));
         }
 
-        assert!(begin(&ledger, "a", "body").unwrap().is_ok());
-        assert!(begin(&ledger, "b", "body").unwrap().is_err());
-        assert_eq!((ledger.known(), ledger.forgotten(), ledger.forgotten()), (2, 1, 0));
+        assert!(begin(&keys, "a", "body").unwrap().is_ok());
+        assert!(begin(&keys, "b", "body").unwrap().is_err());
+        assert_eq!((keys.known(), keys.forgotten(), keys.forgotten()), (2, 1, 0));
     }
 
     #[test]
     fn reads_what_it_wrote_and_leaves_alone_what_it_did_not() {
-        let (clock, ledger) = ledger();
-        let ticket = begin(&ledger, "k", "body").unwrap().unwrap();
+        let (clock, keys) = keys();
+        let ticket = begin(&keys, "k", "body").unwrap().unwrap();
         let (key, value) = ticket.row(7);
         drop(ticket);
-        let mut memory = Memory::default();
 
-        ledger.read(&mut memory, Published { key: Some(&key), value: Some(&value) });
+        keys.read(Published { key: Some(&key), value: Some(&value) });
         for (key, value) in [(Some(&b"x"[..]), None), (None, Some(&b"{}"[..])), (Some(b"x"), Some(b"7"))] {
-            ledger.read(&mut memory, Published { key, value });
+            keys.read(Published { key, value });
         }
-        ledger.replace(memory);
 
-        assert_eq!(begin(&ledger, "k", "body").unwrap().unwrap_err(), 7);
-        assert_eq!(ledger.known(), 1);
+        assert_eq!(begin(&keys, "k", "body").unwrap().unwrap_err(), 7);
+        assert_eq!(keys.known(), 1);
         clock.advance(DAY + Duration::from_millis(1));
-        let mut late = Memory::default();
-        ledger.read(&mut late, Published { key: Some(&key), value: Some(&value) });
-        assert!(late.known.is_empty());
+        assert!(begin(&keys, "k", "body").unwrap().is_ok());
+        keys.read(Published { key: Some(&key), value: Some(&value) });
+        assert_eq!(keys.known(), 0);
     }
 }

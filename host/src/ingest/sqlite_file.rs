@@ -9,12 +9,12 @@ use tokio::runtime::Runtime;
 use crate::fault::{Code, Fault};
 
 /// A database that this process writes: one connection, one statement at a time.
-pub struct Ledger {
+pub struct SqliteFile {
     runtime: Runtime,
     connection: SqliteConnection,
 }
 
-impl Ledger {
+impl SqliteFile {
     /// Opens the file, and makes it if it is missing.
     ///
     /// # Errors
@@ -65,13 +65,13 @@ mod tests {
     fn keeps_what_statements_write() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("logistics.db");
-        let mut ledger = Ledger::open(&path).unwrap();
+        let mut file = SqliteFile::open(&path).unwrap();
 
-        ledger.execute("CREATE TABLE class (name TEXT PRIMARY KEY, days INTEGER NOT NULL)").unwrap();
-        ledger.execute("INSERT INTO class VALUES ('bulky', 12), ('letter', 1)").unwrap();
-        let changed = ledger.execute("UPDATE class SET days = days + 1").unwrap();
-        drop(ledger);
-        let mut again = Ledger::open(&path).unwrap();
+        file.execute("CREATE TABLE class (name TEXT PRIMARY KEY, days INTEGER NOT NULL)").unwrap();
+        file.execute("INSERT INTO class VALUES ('bulky', 12), ('letter', 1)").unwrap();
+        let changed = file.execute("UPDATE class SET days = days + 1").unwrap();
+        drop(file);
+        let mut again = SqliteFile::open(&path).unwrap();
         let rows = again.texts("SELECT name, CAST(days AS TEXT) FROM class ORDER BY name").unwrap();
 
         assert_eq!(changed, 2);
@@ -81,9 +81,9 @@ mod tests {
     #[test]
     fn says_which_statement_is_wrong() {
         let directory = tempfile::tempdir().unwrap();
-        let mut ledger = Ledger::open(&directory.path().join("logistics.db")).unwrap();
+        let mut file = SqliteFile::open(&directory.path().join("logistics.db")).unwrap();
 
-        let fault = ledger.execute("UPDATE nothing SET days = 1").unwrap_err();
+        let fault = file.execute("UPDATE nothing SET days = 1").unwrap_err();
 
         assert!(fault.report().contains("UPDATE nothing"), "{}", fault.report());
     }
