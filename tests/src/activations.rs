@@ -15,8 +15,6 @@ mod progress;
 mod secret;
 
 use std::fs;
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -26,7 +24,7 @@ use crate::checker::{self, Promise, Report, Topic};
 use crate::client::{Client, Producer, unique};
 use crate::process::Process;
 use crate::rest_server::{Behaviour, Request, RestServer};
-use crate::{host, rundir};
+use crate::{host, http, rundir};
 
 pub use feed::{Event, Feed};
 pub use progress::Progress;
@@ -235,7 +233,7 @@ impl Desk {
         ]
     }
 
-    /// A page of the admin API of a running host.
+    /// A page of the admin API of a running host, with its headers.
     ///
     /// # Errors
     /// When it does not answer.
@@ -243,11 +241,7 @@ impl Desk {
         let file = self.dir.join(instance).join(&self.app).join("api");
         let text = fs::read_to_string(&file).with_context(|| format!("no `{}`", file.display()))?;
         let address = text.lines().next().context("an empty file")?;
-        let mut stream = TcpStream::connect(address)?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
+        Ok(format!("{:?}", http::get(address, path)?))
     }
 
     /// The files that the hosts have written for people.

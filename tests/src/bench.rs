@@ -8,6 +8,7 @@
 
 mod boundary;
 mod callouts;
+mod connection;
 mod fanout;
 mod ingest;
 mod load;

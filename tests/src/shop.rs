@@ -298,10 +298,3 @@ impl Shop {
         Model::new(workload::POINTER, &seen.classes.committed)
     }
 }
-
-/// Lets one heavy scenario run at a time: they share the processors with a broker and several hosts.
-pub fn alone() -> std::sync::MutexGuard<'static, ()> {
-    static LOCK: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    // A scenario that failed has left nothing behind that matters to the next one.
-    LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}

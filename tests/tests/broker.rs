@@ -13,6 +13,7 @@ mod broker {
     mod foreign;
     mod hostile;
     mod ingests;
+    mod inlet;
     mod malformed;
     mod members;
     mod orders;

@@ -5,17 +5,15 @@
 //! plain client is a thread for each connection with nothing but a socket.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rdkafka::producer::BaseRecord;
 
-use super::load;
-use super::meter;
+use super::connection::Connection;
 use super::subject::LIMIT;
+use super::{load, meter};
 use crate::client::{Client, Isolation, unique};
 use crate::cluster::{Apache, Cluster};
 use crate::host;
@@ -157,23 +155,9 @@ fn plain(requests: u64) -> Result<f64> {
 }
 
 fn get_many(address: &str, count: u64) -> Result<()> {
-    let stream = TcpStream::connect(address)?;
-    stream.set_nodelay(true)?;
-    let (mut reader, mut stream) = (BufReader::new(stream.try_clone()?), stream);
+    let mut connection = Connection::open(address)?;
     for n in 0..count {
-        stream.write_all(format!("GET /products/X-{n} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())?;
-        let (mut line, mut length) = (String::new(), 0);
-        loop {
-            line.clear();
-            ensure!(reader.read_line(&mut line)? > 0, "the server closed the connection");
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        reader.read_exact(&mut vec![0; length])?;
+        connection.ask(&format!("GET /products/X-{n} HTTP/1.1\r\nHost: {address}\r\n\r\n"))?;
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! Ingests: a table of many rows, and requests of HTTP, each against a plain producer of the same records on the same broker.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use rdkafka::producer::BaseRecord;
 
+use super::connection::Connection;
 use super::{load, meter};
 use crate::client::{Client, unique};
 use crate::cluster::{Apache, Cluster};
@@ -147,44 +146,20 @@ fn storm(port: u16, connections: u64, requests: u64) -> Result<(f64, Vec<Duratio
 }
 
 fn put_many(port: u16, first: u64, count: u64) -> Result<Vec<Duration>> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_nodelay(true)?;
-    let (mut reader, mut stream) = (BufReader::new(stream.try_clone()?), stream);
+    let mut connection = Connection::open(("127.0.0.1", port))?;
     let mut took = Vec::new();
     for n in first..first + count {
         let (key, value) = record(n);
         let started = Instant::now();
-        let head = format!(
+        let request = format!(
             "PUT /ingest/classes/{key} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{value}",
             value.len()
         );
-        stream.write_all(head.as_bytes())?;
-        read_answer(&mut reader)?;
+        connection.ask(&request)?;
         took.push(started.elapsed());
     }
     Ok(took)
-}
-
-fn read_answer(reader: &mut BufReader<TcpStream>) -> Result<()> {
-    let (mut line, mut length, mut status) = (String::new(), 0, String::new());
-    loop {
-        line.clear();
-        ensure!(reader.read_line(&mut line)? > 0, "the host closed the connection");
-        if status.is_empty() {
-            status.clone_from(&line);
-        }
-        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse()?;
-        }
-        if line == "\r\n" {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    ensure!(status.contains(" 200 "), "{status}{}", String::from_utf8_lossy(&body));
-    Ok(())
 }
 
 /// A plain producer that waits for each acknowledgement.

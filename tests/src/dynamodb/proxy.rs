@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::http::Message;
+use super::message::Message;
 
 /// What happens to a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use gristmill_tests::checker::{self, Fault, Promise};
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::process::Process;
 use gristmill_tests::rest_server::Behaviour;
-use gristmill_tests::shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen as Look};
 use gristmill_tests::workload;
 use rand::{Rng, SeedableRng};
@@ -56,7 +56,7 @@ fn keeps_every_promise_about_notifications_and_idempotent_calls() -> Result<()> 
 
 /// Lets everything go wrong, and gives what is to be seen in the end.
 fn run(mode: Promise, activations: usize) -> Result<(Desk, Seen, Vec<Fault>)> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let seed = workload::seed();
     let activations = std::env::var("GRISTMILL_ACTIVATIONS").map_or(Ok(activations), |text| text.parse())?;
     let desk = Desk::new(Apache::shared()?.client(), mode, &Behaviour::bad(seed))?;

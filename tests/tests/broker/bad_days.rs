@@ -9,7 +9,8 @@ use gristmill_tests::fanout::{end, stocked, stopped};
 use gristmill_tests::fold::Fold;
 use gristmill_tests::host;
 use gristmill_tests::logistics::Catalogue;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait;
 
 const PARTITIONS: i32 = 4;
@@ -20,7 +21,7 @@ fn shop() -> Result<Shop> {
 
 #[test]
 fn stops_when_a_source_was_made_anew_beyond_its_positions() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(shop()?)?;
     let positions = shop.client.committed(&shop.group(), &shop.items)?;
     shop.client.delete_topic(&shop.items)?;
@@ -44,7 +45,7 @@ fn stops_when_a_source_was_made_anew_beyond_its_positions() -> Result<()> {
 
 #[test]
 fn stops_when_a_source_gets_more_partitions_and_does_not_start_again() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let shop = shop()?.with_options("\"topic.metadata.refresh.interval.ms\" = 1000");
     let (_, mut catalogue) = stocked(&shop, 400)?;
     let mut host = host::run_with(&shop.pipeline("a")?, &["--leave"])?;
@@ -75,7 +76,7 @@ fn stops_when_a_source_gets_more_partitions_and_does_not_start_again() -> Result
 
 #[test]
 fn stops_a_task_whose_changelog_was_cut() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(shop()?)?;
     let end_of_0 = shop.client.watermarks(&shop.changelog(), 0, Isolation::Committed)?.1;
     ensure!(end_of_0 > 20, "the changelog ends at {end_of_0}");

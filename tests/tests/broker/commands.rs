@@ -6,7 +6,7 @@ use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::exchange::{self, Exchange};
 use gristmill_tests::fold::Fold;
 use gristmill_tests::logistics::{BULKY, Catalogue, FAST, Logistics};
-use gristmill_tests::shop;
+use gristmill_tests::turn;
 use gristmill_tests::workload;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -20,14 +20,14 @@ const SLOW: &str = "jobs.step = 100\njobs.rate = 250";
 
 #[test]
 fn follows_class_changes_by_commands() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     exchange::follows_class_changes(Apache::shared()?.client(), PARTITIONS, ITEMS)
 }
 
 /// P2, P3 and P9: neither a command nor its answer is lost or doubled by a kill.
 #[test]
 fn loses_no_command_when_the_host_is_killed_in_the_middle() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let mut random = ChaCha8Rng::seed_from_u64(workload::seed());
     let exchange = Exchange::new(Apache::shared()?.client(), PARTITIONS, SLOW)?;
     let shop = &exchange.shop;

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use gristmill_tests::checker::{self, Fault};
 use gristmill_tests::cluster::{Apache, Cluster, Nodes};
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 use rand::{Rng, SeedableRng};
@@ -16,7 +17,7 @@ const KEYS: usize = 20_000;
 /// P1, P2, P6 and P9, on 50,000 items.
 #[test]
 fn keeps_every_promise_when_it_is_killed_at_random_instants() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let seed = workload::seed();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let shop = Shop::new(Apache::shared()?.client(), 4)?;
@@ -69,7 +70,7 @@ fn keeps_every_promise_when_it_is_killed_at_random_instants() -> Result<()> {
 
 #[test]
 fn goes_on_when_the_broker_is_killed_and_comes_back() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let seed = workload::seed();
     let kafka = Apache::start(Nodes::One)?;
     let shop = Shop::new(kafka.client(), 2)?;
@@ -104,7 +105,7 @@ fn goes_on_when_the_broker_is_killed_and_comes_back() -> Result<()> {
 
 #[test]
 fn commits_everything_when_it_is_asked_to_end() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let shop = Shop::new(Apache::shared()?.client(), 2)?;
     shop.prepare()?;
     let (producer, mut items) = (shop.producer()?, Items::new(workload::seed(), 500));

@@ -10,7 +10,8 @@ use gristmill_tests::fanout::{self, end, stocked, stopped};
 use gristmill_tests::fold::Fold;
 use gristmill_tests::logistics::{BULKY, Catalogue, Logistics};
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload;
 use rand::{Rng, SeedableRng};
@@ -27,14 +28,14 @@ const SLOW: &str = "jobs.step = 100\njobs.rate = 250";
 
 #[test]
 fn follows_class_changes() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     fanout::follows_class_changes(Apache::shared()?.client(), PARTITIONS, ITEMS)
 }
 
 /// P2, P3 and P9: a walk goes on where it was.
 #[test]
 fn goes_on_with_a_fan_out_when_it_is_killed_in_the_middle() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let mut random = ChaCha8Rng::seed_from_u64(workload::seed());
     let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?.with_settings(SLOW);
     let (mut logistics, mut catalogue) = stocked(&shop, ITEMS_OF_SLOW_WALKS)?;
@@ -95,7 +96,7 @@ fn goes_on_with_a_fan_out_when_it_is_killed_in_the_middle() -> Result<()> {
 /// P2, P3 and P8: state moves through the changelog.
 #[test]
 fn moves_a_fan_out_from_host_to_host() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let shop = Shop::new(Apache::shared()?.client(), PARTITIONS)?.with_settings(SLOW);
     let (mut logistics, mut catalogue) = stocked(&shop, ITEMS_OF_SLOW_WALKS)?;
     let mut fold = Fold::new(&shop)?;
@@ -145,7 +146,7 @@ fn moves_a_fan_out_from_host_to_host() -> Result<()> {
 
 #[test]
 fn stops_a_task_whose_changelog_was_made_anew() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     shop.client.delete_topic(&shop.changelog())?;
     shop.prepare()?;
@@ -164,7 +165,7 @@ fn stops_a_task_whose_changelog_was_made_anew() -> Result<()> {
 
 #[test]
 fn drops_local_state_that_is_of_another_application() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let mut changed = 0;
     for file in identities(&shop)? {
@@ -188,7 +189,7 @@ fn drops_local_state_that_is_of_another_application() -> Result<()> {
 
 #[test]
 fn goes_on_from_its_state_when_the_offsets_of_the_group_are_gone() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let group = shop.group();
     shop.client.delete_group(&group)?;
@@ -202,7 +203,7 @@ fn goes_on_from_its_state_when_the_offsets_of_the_group_are_gone() -> Result<()>
 
 #[test]
 fn stops_when_the_offsets_of_the_group_are_set_elsewhere() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let (shop, sent) = stopped(Shop::new(Apache::shared()?.client(), PARTITIONS)?)?;
     let offsets = shop.client.committed(&shop.group(), &shop.items)?;
     for (partition, offset) in &offsets {

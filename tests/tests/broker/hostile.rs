@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::checker;
 use gristmill_tests::client::Isolation;
 use gristmill_tests::cluster::{Apache, Cluster};
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 use gristmill_tests::{host, read};
@@ -24,7 +25,7 @@ const ATTACKS: &[(&str, &str)] = &[
 
 #[test]
 fn isolates_a_hostile_plugin_from_a_healthy_one() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let client = Apache::shared()?.client();
     let (source, sink) = (client.topic("hostile-in", 1, &[])?, client.topic("hostile-out", 1, &[])?);
     let plugin = host::plugin("tests/fixtures/hostile")?;

@@ -11,7 +11,7 @@ use gristmill_tests::client::{Client, unique};
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::ledger::{self, Ledger, Published};
 use gristmill_tests::process::Process;
-use gristmill_tests::{host, rundir, shop, workload};
+use gristmill_tests::{host, rundir, turn, workload};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -92,7 +92,7 @@ impl Desk {
 /// Killed at random instants, from before the claim to after the commit, and two at a time.
 #[test]
 fn keeps_a_topic_equal_to_its_table_when_runs_are_killed_and_overlap() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let mut desk = Desk::new()?;
     let (mut killed, mut done, mut superseded) = (0, 0, 0);
 

@@ -4,7 +4,8 @@ use anyhow::{Context, Result, ensure};
 use gristmill_tests::checker;
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::record::{Header, Record, make_headers};
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use rdkafka::producer::BaseRecord;
 
 /// What becomes of a record.
@@ -75,7 +76,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn brings_malformed_records_to_the_dead_letters_and_goes_on() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let shop = Shop::new(Apache::shared()?.client(), 1)?;
     shop.prepare()?;
     let shop = keyless(shop)?;

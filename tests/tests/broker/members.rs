@@ -4,14 +4,15 @@ use anyhow::{Result, ensure};
 use gristmill_tests::checker::{self, Fault};
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 
 /// P8: a zombie can neither commit nor spoil its successor's state.
 #[test]
 fn survives_a_zombie_that_wakes_beside_its_successor() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let seed = workload::seed();
     // Long transactions: the zombie is to be stopped in the middle of one.
     let shop = Shop::new(Apache::shared()?.client(), 4)?.with_settings("commit_interval = \"2s\"");
@@ -72,7 +73,7 @@ fn pause_in_transaction(shop: &Shop, host: &Process, mut feed: impl FnMut() -> R
 
 #[test]
 fn loses_nothing_when_partitions_move_under_load() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let seed = workload::seed();
     let shop = Shop::new(Apache::shared()?.client(), 4)?;
     shop.prepare()?;

@@ -7,7 +7,8 @@ use gristmill_tests::fanout::{end, stocked};
 use gristmill_tests::fold::Fold;
 use gristmill_tests::logistics::BULKY;
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 
 const ITEMS: usize = 4_000;
@@ -25,7 +26,7 @@ fn goes_on_with_a_fan_out_while_one_of_three_brokers_is_dead() -> Result<()> {
 }
 
 fn fans_out_through_kills(nodes: Nodes, kills: usize) -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let kafka = Apache::start(nodes)?;
     let shop = Shop::new(kafka.client(), 2)?.with_settings("jobs.step = 20\njobs.rate = 60");
     let (mut logistics, mut catalogue) = stocked(&shop, ITEMS)?;
@@ -63,7 +64,7 @@ fn fans_out_through_kills(nodes: Nodes, kills: usize) -> Result<()> {
 /// P3 and P8: the zombie's walk is of an older state of the class than its successor's.
 #[test]
 fn leaves_a_fan_out_to_its_successor_when_it_hangs_and_wakes() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let settings = "jobs.step = 50\njobs.rate = 50\ncommit_interval = \"2s\"";
     let shop = Shop::new(Apache::shared()?.client(), 4)?.with_settings(settings);
     let (mut logistics, mut catalogue) = stocked(&shop, ITEMS)?;

@@ -1,16 +1,17 @@
 //! The admin API of a host process, and the commands that ask it.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, bail, ensure};
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::host;
+use gristmill_tests::http::get;
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 use serde_json::Value;
@@ -35,28 +36,14 @@ fn address(shop: &Shop, file: &Path, instance: &str) -> Result<SocketAddr> {
     })
 }
 
-/// The status, the headers and the body of a page.
-fn get(address: SocketAddr, path: &str) -> Result<(u16, String, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(wait::PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").with_context(|| format!("no answer: {answer:?}"))?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    Ok((status, head.to_owned(), body.to_owned()))
-}
-
 fn page(address: SocketAddr, path: &str) -> Result<Value> {
-    let (status, _, body) = get(address, path)?;
-    ensure!(status == 200, "{path} answered {status}: {body}");
-    Ok(serde_json::from_str(&body)?)
+    get(address, path)?.json().with_context(|| path.to_owned())
 }
 
 fn await_ready(address: SocketAddr) -> Result<()> {
     wait::until("the host to be ready", || {
-        let (status, _, body) = get(address, "/readyz")?;
-        Ok(if status == 200 { Seen::Yes(()) } else { Seen::NotYet(body) })
+        let answer = get(address, "/readyz")?;
+        Ok(if answer.status == 200 { Seen::Yes(()) } else { Seen::NotYet(answer.body) })
     })
 }
 
@@ -131,7 +118,7 @@ fn total(page: &str, name: &str) -> f64 {
 
 #[test]
 fn tells_what_a_host_does_in_pages_metrics_and_commands() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let shop = Shop::new(dev.client(), 2)?;
     shop.prepare()?;
@@ -146,7 +133,7 @@ fn tells_what_a_host_does_in_pages_metrics_and_commands() -> Result<()> {
     let address = address(&shop, &file, "a")?;
     await_ready(address)?;
     let tasks = await_rest(address, 2)?;
-    let (_, _, metrics) = get(address, "/metrics")?;
+    let metrics = get(address, "/metrics")?.body;
 
     let position = &tasks["tasks"][0]["positions"][0];
     ensure!(position["topic"] == shop.items.as_str() && position["committed"] == position["end"], "{tasks}");
@@ -176,8 +163,8 @@ fn tells_what_a_host_does_in_pages_metrics_and_commands() -> Result<()> {
     let paths =
         ["/metrics", "/readyz", "/api/v1/transforms", "/api/v1/tasks", "/api/v1/jobs", "/api/v1/stores"];
     for path in paths {
-        let (_, head, body) = get(address, path)?;
-        ensure!(!head.contains(SECRET) && !body.contains(SECRET), "{path} shows a secret");
+        let answer = format!("{:?}", get(address, path)?);
+        ensure!(!answer.contains(SECRET), "{path} shows a secret");
     }
     ensure!(!host.output()?.contains(SECRET), "the log shows a secret");
 
@@ -191,7 +178,7 @@ fn tells_what_a_host_does_in_pages_metrics_and_commands() -> Result<()> {
 
 #[test]
 fn starts_two_hosts_that_want_the_same_port() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let shop = Shop::new(dev.client(), 2)?;
     shop.prepare()?;
@@ -243,7 +230,7 @@ fn refuses_an_address_that_other_machines_could_reach() -> Result<()> {
 
 #[test]
 fn answers_while_no_broker_does() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let shop = Shop::new(dev.client(), 1)?;
     let file = shop.pipeline("a")?;
@@ -254,9 +241,10 @@ fn answers_while_no_broker_does() -> Result<()> {
     let host = host::run(&file)?;
     let address = address(&shop, &file, "a")?;
 
-    let (alive, _, _) = get(address, "/healthz")?;
-    let (ready, _, reasons) = get(address, "/readyz")?;
-    ensure!((alive, ready) == (200, 503) && reasons.contains("worker_absent"), "{alive}, {ready}: {reasons}");
+    let alive = get(address, "/healthz")?;
+    let ready = get(address, "/readyz")?;
+    ensure!(alive.status == 200 && ready.status == 503, "{alive:?}, {ready:?}");
+    ensure!(ready.body.contains("worker_absent"), "{ready:?}");
     kill(host)
 }
 

@@ -7,7 +7,7 @@ use gristmill_tests::activations::{Desk, Feed, Progress};
 use gristmill_tests::checker::{self, Promise};
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::rest_server::Behaviour;
-use gristmill_tests::shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use serde_json::Value;
 
@@ -40,7 +40,7 @@ fn await_list(desk: &Desk, file: &Path, is_so: impl Fn(&[Value]) -> bool) -> Res
 
 #[test]
 fn takes_records_through_three_transforms_to_one_request_for_each_activation() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let desk = Desk::new(dev.client(), Promise::AtMostOnce, &Behaviour::default())?;
     let mut feed = Feed::new(1, 200);
@@ -57,7 +57,7 @@ fn takes_records_through_three_transforms_to_one_request_for_each_activation() -
 
 #[test]
 fn shows_retries_and_closes_callouts_in_doubt() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let never = Behaviour::default().with("reset-after", 1.0);
     let desk = Desk::new(dev.client(), Promise::AtMostOnce, &never)?;

@@ -6,7 +6,8 @@ use gristmill_broker::ApiKey;
 use gristmill_tests::checker;
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 
@@ -46,7 +47,7 @@ const START: [ApiKey; 9] = [
 
 #[test]
 fn keeps_every_promise_when_connections_are_cut_on_the_commit_path() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let (shop, mut items) = shop(&dev)?;
     let producer = shop.producer()?;
@@ -74,7 +75,7 @@ fn keeps_every_promise_when_connections_are_cut_on_the_commit_path() -> Result<(
 
 #[test]
 fn starts_when_connections_are_cut_while_it_does() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let (shop, mut items) = shop(&dev)?;
     let producer = shop.producer()?;

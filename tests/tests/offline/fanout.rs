@@ -3,10 +3,10 @@
 use anyhow::Result;
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::fanout;
-use gristmill_tests::shop;
+use gristmill_tests::turn;
 
 #[test]
 fn follows_class_changes() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     fanout::follows_class_changes(Dev::start()?.client(), 2, 2_000)
 }

@@ -6,7 +6,8 @@ use gristmill_tests::client::Producer;
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::fanout::end;
 use gristmill_tests::fold::Fold;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use rdkafka::producer::BaseRecord;
 
 const CLASSES: usize = 5_000;
@@ -18,7 +19,7 @@ const LAST: usize = OF_ONE - 1;
 
 #[test]
 fn follows_thousands_of_classes_and_an_item_of_a_thousand() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let broker = Dev::start()?;
     let shop = Shop::new(broker.client(), 2)?;
     shop.prepare()?;

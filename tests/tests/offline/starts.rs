@@ -10,7 +10,8 @@ use gristmill_tests::client::Client;
 use gristmill_tests::cluster::{Cluster, Dev};
 use gristmill_tests::host;
 use gristmill_tests::process::Process;
-use gristmill_tests::shop::{self, Shop};
+use gristmill_tests::shop::Shop;
+use gristmill_tests::turn;
 use gristmill_tests::wait::{self, Seen};
 use gristmill_tests::workload::{self, Items};
 
@@ -19,7 +20,7 @@ const GIVES_UP_WITHIN: Duration = Duration::from_secs(60);
 
 #[test]
 fn ends_one_of_two_hosts_with_the_same_name_and_lets_the_other_go_on() -> Result<()> {
-    let _alone = shop::alone();
+    let _turn = turn::take();
     let dev = Dev::start()?;
     let shop = Shop::new(dev.client(), 2)?;
     shop.prepare()?;
@@ -71,7 +72,7 @@ fn split(mut hosts: Vec<Process>) -> Result<(Process, Process)> {
 #[test]
 fn leaves_its_group_only_when_it_is_asked_to() -> Result<()> {
     for (options, members) in [(&[][..], 1), (&["--leave"][..], 0)] {
-        let _alone = shop::alone();
+        let _turn = turn::take();
         let dev = Dev::start()?;
         let shop = Shop::new(dev.client(), 1)?;
         shop.prepare()?;

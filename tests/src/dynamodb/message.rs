@@ -1,10 +1,10 @@
-//! As much of HTTP as it takes to talk to the server: one request and its answer on a connection.
+//! As much of HTTP as it takes to hand on a request and its answer, byte by byte.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -13,12 +13,6 @@ pub(super) struct Message {
     /// With the empty line at its end.
     pub(super) head: String,
     pub(super) body: Vec<u8>,
-}
-
-/// What the server says.
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: String,
 }
 
 impl Message {
@@ -68,21 +62,4 @@ impl Message {
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-}
-
-/// Asks the server for something.
-pub(super) fn call(server: SocketAddr, action: &str, body: &str) -> Result<Answer> {
-    let head = format!(
-        "POST / HTTP/1.1\r\nHost: {server}\r\nX-Amz-Target: DynamoDB_20120810.{action}\r\n\
-         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {}\r\n\
-         Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, \
-         Signature=none\r\n\r\n",
-        body.len()
-    );
-    let answer = Message { head, body: body.as_bytes().to_vec() }.forward(server)?;
-    let answer = String::from_utf8(answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no answer")?;
-    let status = head.split(' ').nth(1).context("no status")?.parse()?;
-    ensure!(header(head, "transfer-encoding").is_none(), "the answer comes in chunks:\n{head}");
-    Ok(Answer { status, body: body.to_owned() })
 }
