@@ -5,6 +5,7 @@
 
 mod mariadb;
 mod postgres;
+mod tls;
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -97,6 +98,7 @@ impl Database {
             chown(&dir, Some(NOBODY), Some(NOBODY))?;
         }
         let [port] = free_ports(1)?[..] else { anyhow::bail!("there is no port") };
+        tls::prepare(&dir)?;
         match server {
             Server::Postgres => postgres::prepare(&dir)?,
             Server::Mariadb => mariadb::prepare(&dir)?,
@@ -105,6 +107,11 @@ impl Database {
         let database = Self { server, dir, port, keeper };
         database.await_ready()?;
         Ok(database)
+    }
+
+    /// The certificate of the authority that vouches for it.
+    pub fn authority(&self) -> PathBuf {
+        tls::authority(&self.dir)
     }
 
     /// Its URL, without the password.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{PASSWORD, USER, find, run, write};
+use super::{PASSWORD, USER, find, run, tls, write};
 
 pub(super) fn prepare(dir: &Path) -> Result<()> {
     let statements = format!(
@@ -26,6 +26,8 @@ pub(super) fn command(dir: &Path, port: u16) -> Result<Command> {
     command.arg(format!("--socket={}", dir.join("socket").display()));
     command.arg(format!("--init-file={}", dir.join("init.sql").display()));
     command.args(["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=64M", "--skip-log-bin"]);
+    command.arg(format!("--ssl-cert={}", tls::certificate(dir).display()));
+    command.arg(format!("--ssl-key={}", tls::key(dir).display()));
     Ok(command)
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{PASSWORD, USER, find, run, write};
+use super::{PASSWORD, USER, find, run, tls, write};
 
 pub(super) fn prepare(dir: &Path) -> Result<()> {
     let password = dir.join("password");
@@ -39,6 +39,9 @@ pub(super) fn command(dir: &Path, port: u16) -> Result<Command> {
     {
         command.args(["-c", setting]);
     }
+    command.args(["-c", "ssl=on"]);
+    command.arg("-c").arg(format!("ssl_cert_file={}", tls::certificate(dir).display()));
+    command.arg("-c").arg(format!("ssl_key_file={}", tls::key(dir).display()));
     Ok(command)
 }
 

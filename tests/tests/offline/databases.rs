@@ -9,6 +9,7 @@
 
 mod bad_days;
 mod bad_rows;
+mod encryption;
 mod memory;
 mod types;
 
