@@ -34,6 +34,7 @@ struct Shared {
     deeds: Mutex<VecDeque<Deed>>,
     scans: Mutex<Vec<Value>>,
     is_gone: AtomicBool,
+    is_busy: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -81,6 +82,11 @@ impl Proxy {
         self.shared.is_gone.store(is_gone, Ordering::SeqCst);
     }
 
+    /// Whether every scan is refused for now that is not told otherwise.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.shared.is_busy.store(is_busy, Ordering::SeqCst);
+    }
+
     /// The bodies of all scans so far, whatever became of them.
     pub fn scans(&self) -> Vec<Value> {
         lock(&self.shared.scans).clone()
@@ -106,7 +112,8 @@ fn serve(mut stream: TcpStream, server: SocketAddr, shared: &Shared) -> Result<(
     let Some(message) = Message::read(&mut stream)? else { return Ok(()) };
     let deed = if message.action() == "Scan" {
         lock(&shared.scans).push(serde_json::from_slice(&message.body)?);
-        lock(&shared.deeds).pop_front()
+        let busy = shared.is_busy.load(Ordering::SeqCst).then_some(Deed::Throttle);
+        lock(&shared.deeds).pop_front().or(busy)
     } else {
         None
     };

@@ -257,7 +257,7 @@ fn goes_on_after_kill_9_without_doubling_or_losing_an_item() -> Result<()> {
     let (items, records) = items(400);
     server.put(&table, &items)?;
     let desk = Desk::new(Apache::shared()?, &format!("http://{}", server.address()), &table)?;
-    desk.write("key = \"sku\"\npage_items = 10\nrate = 100")?;
+    desk.write("key = \"sku\"\npage_items = 10\nrate = 40")?;
 
     let mut at_least = 1;
     let mut left_at = 0;
@@ -282,14 +282,17 @@ fn goes_on_after_kill_9_without_doubling_or_losing_an_item() -> Result<()> {
 
 #[test]
 fn notices_a_record_that_somebody_else_has_written() -> Result<()> {
-    let (desk, _proxy, _) = desk(30)?;
-    desk.write("key = \"sku\"\npage_items = 5\nrate = 20")?;
+    let (desk, proxy, _) = desk(30)?;
+    desk.write("key = \"sku\"\npage_items = 5")?;
+    proxy.next([Deed::Pass]);
+    proxy.set_busy(true);
 
     let mut process = desk.start()?;
     desk.await_items(5)?;
     let producer = desk.client.producer(&[])?;
     producer.put(&desk.topic, 0, "foreign", "{}")?;
     producer.drain()?;
+    proxy.set_busy(false);
     let status = process.wait(wait::PATIENCE)?;
 
     ensure!(status.code() == Some(1), "{status}: {}", process.tail());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use gristmill_tests::client::{Client, unique};
@@ -95,11 +95,14 @@ fn keeps_a_topic_equal_to_its_table_when_runs_are_killed_and_overlap() -> Result
     let _turn = turn::take();
     let mut desk = Desk::new()?;
     let (mut killed, mut done, mut superseded) = (0, 0, 0);
+    let started = Instant::now();
+    desk.run()?;
+    let mut took = started.elapsed();
 
     for round in 0..ROUNDS {
         desk.change()?;
         let mut first = desk.start(&format!("first-{round}.log"))?;
-        std::thread::sleep(Duration::from_millis(desk.random.random_range(0..900)));
+        std::thread::sleep(took.mul_f64(desk.random.random_range(0.0..1.0)));
         if round % 3 == 2 {
             desk.change()?;
             desk.run()?;
@@ -115,7 +118,9 @@ fn keeps_a_topic_equal_to_its_table_when_runs_are_killed_and_overlap() -> Result
             first.kill()?;
             killed += 1;
         }
+        let started = Instant::now();
         desk.run()?;
+        took = started.elapsed();
         desk.check()?;
     }
 
