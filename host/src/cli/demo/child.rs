@@ -1,4 +1,5 @@
-//! The host as a child process of the demo: started, killed without warning, started again, asked to stop.
+//! The host as a child process of the demo: started, killed without warning, started again, asked to stop. And commands, as
+//! people type them.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -92,6 +93,25 @@ impl Host {
         let lines: Vec<_> = text.lines().collect();
         lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
     }
+}
+
+/// Runs a command of this very program to its end, and gives what it says.
+///
+/// # Errors
+/// `check_failed` when it fails, with what it says then.
+pub(super) fn command(arguments: &[&str]) -> Result<String, Fault> {
+    let cannot = |error| Fault::new(Code::Internal, "a command cannot be run").because(error);
+    let output = Command::new(std::env::current_exe().map_err(cannot)?)
+        .args(arguments)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(cannot)?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned());
+    }
+    let what = format!("`gristmill {}` ended with {}", arguments.join(" "), output.status);
+    Err(Fault::new(Code::CheckFailed, what).because(String::from_utf8_lossy(&output.stderr)))
 }
 
 impl Drop for Host {

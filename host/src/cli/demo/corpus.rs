@@ -47,8 +47,8 @@ impl Corpus {
         (class_name(number), (minimum, maximum))
     }
 
-    /// An update by its number. Of those after the stock, one in ten is of the stock, a few delete their item, a few are not
-    /// JSON at all.
+    /// An update by its number. Of those after the stock, one in ten is of the stock, a few delete their item, a few take it off
+    /// the list of what is sold, a few are not JSON at all.
     pub(super) fn update(&self, number: usize) -> Update {
         let sku = self.sku(number);
         let key = format!("SKU-{sku:07}");
@@ -75,12 +75,14 @@ impl Corpus {
     }
 
     fn item(&self, number: usize, key: &str, class: serde_json::Value) -> Vec<u8> {
+        let is_of_the_stock = class == BULKY;
         let item = json!({
             "sku": key,
             "update": number,
             "name": format!("Item {number}"),
             "price": { "amount": self.dice(number, 3) % 100_000, "currency": "EUR" },
             "deliveryClass": class,
+            "listed": is_of_the_stock || number % 199 != 77,
             "online": !self.dice(number, 4).is_multiple_of(10),
             "description": "made of oak, oiled by hand",
         });
@@ -146,6 +148,7 @@ mod tests {
         assert!(updates.iter().any(|update| update.value.as_deref().is_some_and(|v| v.starts_with(b"<"))));
         let text = |update: &Update| String::from_utf8(update.value.clone().unwrap_or_default()).unwrap();
         assert!(updates.iter().any(|update| text(update).contains("\"deliveryClass\":[")));
+        assert!(updates.iter().any(|update| text(update).contains("\"listed\":false")));
         assert!(updates.iter().any(|update| update.key.as_str() < "SKU-0005000"), "none is of the stock");
     }
 

@@ -20,7 +20,7 @@ pub(super) type Expected = HashMap<String, Standing>;
 /// An item when everything is at rest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Standing {
-    /// It is deleted.
+    /// It is deleted, or not listed.
     Gone,
     /// It is there.
     There {
@@ -58,6 +58,11 @@ pub(super) fn times(value: &[u8]) -> Option<Times> {
     Some((value.get("minimumTime")?.as_u64()?, value.get("maximumTime")?.as_u64()?))
 }
 
+/// Whether an item is not to be sold: the pipeline file lets none of these through.
+pub(super) fn is_unlisted(item: &Value) -> bool {
+    item.get("listed") == Some(&Value::Bool(false))
+}
+
 /// The classes that an item names.
 pub(super) fn classes(item: &Value) -> impl Iterator<Item = &str> {
     let own = match item.get("deliveryClass") {
@@ -85,6 +90,7 @@ pub(super) fn expected(sent: &[Update], last: &Classes) -> Expected {
 fn standing(update: &Update, last: &Classes) -> Standing {
     let Some(bytes) = &update.value else { return Standing::Gone };
     match serde_json::from_slice::<Value>(bytes) {
+        Ok(item) if is_unlisted(&item) => Standing::Gone,
         Ok(item) if item.is_object() => {
             Standing::There { classes: classes(&item).map(str::to_owned).collect(), times: join(&item, last) }
         }
@@ -123,6 +129,7 @@ mod tests {
             update("y", item(r#""none""#).as_deref()),
             update("z", None),
             update("w", Some("<item/>")),
+            update("v", Some(r#"{"deliveryClass":"slow","listed":false}"#)),
         ];
 
         let found = expected(&sent, &history[0]);
@@ -130,6 +137,7 @@ mod tests {
         let classes = ["slow", "none", "fast"].map(str::to_owned).to_vec();
         assert_eq!(found["x"], Standing::There { classes, times: Some((1, 9)) });
         assert_eq!(found["y"], Standing::There { classes: vec!["none".to_owned()], times: None });
-        assert_eq!((&found["z"], &found["w"]), (&Standing::Gone, &Standing::Unclear));
+        assert_eq!((&found["z"], &found["v"]), (&Standing::Gone, &Standing::Gone));
+        assert_eq!(found["w"], Standing::Unclear);
     }
 }

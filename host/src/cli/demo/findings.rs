@@ -47,6 +47,8 @@ pub(super) struct Acts {
     pub(super) events: Vec<Event>,
     /// Who sent updates.
     pub(super) market: Market,
+    /// The SKUs that were ordered again.
+    pub(super) ordered: Vec<String>,
 }
 
 impl Acts {
@@ -61,7 +63,7 @@ impl Acts {
         let classes: Vec<_> = records(&eyes.classes).into_iter().cloned().collect();
         let (first, changes) = classes.split_at(logistics.first.min(classes.len()));
         let history = expected::history(first, changes);
-        let verdict = judge_items(&sent, &history, &eyes.enriched, &eyes.letters);
+        let verdict = judge_items(&sent, &self.ordered, &history, &eyes.enriched, &eyes.letters);
         let table = logistics.table()?;
         let carried = carried::judge(logistics.first, &logistics.deeds, &classes, &table);
         let expected = expected::expected(&sent, history.last().unwrap_or(&Classes::new()));
@@ -110,8 +112,14 @@ fn records(observer: &Observer) -> Vec<&Update> {
     observer.seen().map(|seen| &seen.record).collect()
 }
 
-fn judge_items(sent: &[Update], history: &[Classes], enriched: &Observer, letters: &Observer) -> Verdict {
-    verdict::judge(sent, history, records(enriched).into_iter(), records(letters).into_iter())
+fn judge_items(
+    sent: &[Update],
+    ordered: &[String],
+    history: &[Classes],
+    enriched: &Observer,
+    letters: &Observer,
+) -> Verdict {
+    verdict::judge(sent, ordered, history, records(enriched).into_iter(), records(letters).into_iter())
 }
 
 fn judge_products(events: &[Event], eyes: &Eyes, sights: &Sights) -> Tally {
@@ -162,7 +170,7 @@ fn side_by_side(
     second: &Second,
     expected: &Expected,
 ) -> (Promise, Option<String>) {
-    let verdict = judge_items(sent, history, &second.enriched, &second.letters);
+    let verdict = judge_items(sent, &[], history, &second.enriched, &second.letters);
     let harm = Verdict { doubled: 0, ..verdict }.harm().map(|harm| format!("option 2: {harm}"));
     let last = |observer: &Observer| {
         let mut last = std::collections::BTreeMap::new();

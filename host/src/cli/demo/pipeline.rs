@@ -27,6 +27,7 @@ plugin = "builtin:delivery-time"
 sources.items = "@{items}"
 sources.classes = "@{delivery-classes}"
 sinks.enriched = "@{items-enriched}"
+config.only_if = { pointer = "/listed", equals = true }
 
 [transforms.delivery-time.jobs]   # so slow that one can watch: without it 100,000 items take two seconds
 rate = @RATE
@@ -71,6 +72,7 @@ sources.items = "@{items}"
 sources.classes = "@{delivery-classes}"
 sources.updates = "@{item-updates}"
 sinks.enriched = "@{items-enriched-2}"
+config.only_if = { pointer = "/listed", equals = true }
 config.follow_classes = false
 
 [transforms.class-fanout]

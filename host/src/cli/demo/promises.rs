@@ -27,6 +27,10 @@ impl Promise {
         Self { is_kept, ..self }
     }
 
+    fn number(&self) -> u32 {
+        self.name.trim_start_matches(char::is_alphabetic).parse().unwrap_or(0)
+    }
+
     fn line(&self) -> Line {
         let (name, what, counted) = (self.name, self.what, &self.counted);
         let verdict = if self.is_kept { (Paint::Good, "ok") } else { (Paint::Bad, "BROKEN") };
@@ -38,10 +42,12 @@ impl Promise {
 
 /// The table.
 pub(super) fn table(promises: &[Promise]) -> Vec<Line> {
+    let mut promises: Vec<_> = promises.iter().collect();
+    promises.sort_by_key(|promise| promise.number());
     let of = |letter: char| promises.iter().filter(move |promise| promise.name.starts_with(letter));
     let head = |text: &str| Line::default().with(Paint::Strong, text);
-    let first = std::iter::once(head("Delivery times of items")).chain(of('A').map(Promise::line));
-    let second = std::iter::once(head("Activation of products")).chain(of('B').map(Promise::line));
+    let first = std::iter::once(head("Delivery times of items")).chain(of('A').map(|promise| promise.line()));
+    let second = std::iter::once(head("Activation of products")).chain(of('B').map(|promise| promise.line()));
     let blank = std::iter::once(Line::default());
     blank.clone().chain(first).chain(second).chain(blank).collect()
 }

@@ -34,7 +34,7 @@ pub(super) struct Stage<'a> {
     /// Where it is.
     pub(super) place: &'a Place,
     /// The pipeline file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Those who play.
     pub(super) company: Company,
 }

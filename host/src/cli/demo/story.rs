@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::child::command;
 use super::consumers::Desk;
 use super::corpus::{Corpus, SUPPLIERS};
 use super::errand::Errand;
@@ -31,6 +32,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// How long the fan-out takes at the pace that the pipeline file gives it: for every 16,000 items a second, within bounds.
 const FAN_OUT: (usize, usize) = (2, 6);
 const ITEMS_A_SECOND: usize = 16_000;
+
+/// Items that are ordered again.
+const AGAIN: usize = 3;
 
 /// Tasks that share the fan-out.
 const TASKS: usize = 4;
@@ -83,6 +87,8 @@ impl<'a> Story<'a> {
             &format!("an external REST service at {url}: slow, failing, resetting connections"),
         )?;
         let file = write_pipeline(place, &server, sizes)?;
+        let said = command(&["ingest", "sql", &file.to_string_lossy()])?;
+        screen.say("by hand", &format!("gristmill ingest sql: {said}"))?;
         let sights = Sights {
             reading: Arc::default(),
             sent: Arc::default(),
@@ -109,9 +115,11 @@ impl<'a> Story<'a> {
         let updates = market.close();
         suppliers.into_iter().try_for_each(Errand::finish)?;
         self.come_to_rest()?;
+        let ordered = self.order_again()?;
+        self.stop()?;
         let times = Times { changed, killed: kill.at, done };
         let Self { sizes, stage, logistics, events } = self;
-        Acts { sizes, updates, kill, times, events, market }.judge(stage, logistics)
+        Acts { sizes, updates, kill, times, events, market, ordered }.judge(stage, logistics)
     }
 
     /// Waits until the ingest has brought everything to the topic that SQL statements have done.
@@ -267,6 +275,11 @@ impl<'a> Story<'a> {
     /// Waits until nothing more can come.
     fn come_to_rest(&mut self) -> Result<(), Fault> {
         self.stage.say("rest", "the suppliers stop; what is under way comes to its end")?;
+        self.await_rest()
+    }
+
+    /// Waits until nothing more comes out.
+    fn await_rest(&mut self) -> Result<(), Fault> {
         let (mut count, mut since) = (0, Duration::ZERO);
         self.stage.until(|stage| {
             let now = stage.now();
@@ -275,7 +288,27 @@ impl<'a> Story<'a> {
             }
             let taken = |desk: &Desk| desk.taken() >= stage.eyes.enriched.count();
             Ok(now.saturating_sub(since) >= QUIET && stage.sights.desks.iter().all(taken))
-        })?;
+        })
+    }
+
+    /// Somebody wants to see items again. Tells which.
+    fn order_again(&mut self) -> Result<Vec<String>, Fault> {
+        let corpus = self.sizes.corpus;
+        let again = AGAIN.min(corpus.items);
+        let skus: Vec<_> = (0..again).map(|number| corpus.update(number).key).collect();
+        let before = self.stage.eyes.enriched.count();
+        let file = self.stage.file.to_string_lossy().into_owned();
+        let mut arguments = vec!["reemit", &file, "--transform", "delivery-time", "--source", "items"];
+        arguments.extend(skus.iter().flat_map(|sku| ["--key", sku]));
+        let said = command(&arguments)?;
+        self.stage.say("again", &format!("the search has lost {again} items. gristmill reemit: {said}"))?;
+        self.stage.until(|stage| Ok(stage.eyes.enriched.count() >= before + again))?;
+        self.stage.say("again", "they have come out as they are now")?;
+        Ok(skus)
+    }
+
+    fn stop(&mut self) -> Result<(), Fault> {
+        self.await_rest()?;
         self.stage.stop_host()?;
         self.stage.say("rest", "stopped the host (SIGTERM); everything is committed")
     }

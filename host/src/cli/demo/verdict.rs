@@ -18,7 +18,7 @@ type Joined = (Value, Value);
 /// What a SKU's record shows, or what it must show, apart from its times.
 #[derive(Clone, PartialEq, Debug)]
 enum Item {
-    /// It is deleted.
+    /// It is deleted, or not listed.
     Deleted,
     /// This item, by the number of its update.
     There(u64, Value),
@@ -37,6 +37,12 @@ pub(super) struct Verdict {
     pub(super) dead_letters: usize,
     /// SKUs that there are or were.
     pub(super) skus: usize,
+    /// Updates that take an item off the list.
+    pub(super) unlisted: usize,
+    /// What came out again because somebody has ordered it.
+    pub(super) ordered: usize,
+    /// What was ordered and did not come.
+    pub(super) unmet: usize,
     /// What should have come out and did not.
     pub(super) lost: usize,
     /// What came out again although nothing had changed.
@@ -55,7 +61,7 @@ impl Verdict {
     /// Whether everything is as promised.
     #[cfg(test)]
     pub(super) fn is_clean(&self) -> bool {
-        let harm = [self.lost, self.doubled, self.wrong, self.disordered, self.back, self.stale];
+        let harm = [self.lost, self.doubled, self.wrong, self.disordered, self.back, self.stale, self.unmet];
         self.sent > 0 && harm.iter().all(|count| *count == 0)
     }
 
@@ -67,6 +73,8 @@ impl Verdict {
         let ends = format!("{} SKUs", grouped(self.skus));
         let letters = format!("{} dead letters", grouped(self.dead_letters));
         let outputs = format!("{} records", grouped(self.outputs));
+        let unlisted = format!("{} withdrawn", grouped(self.unlisted));
+        let ordered = format!("{} ordered", grouped(self.ordered));
         vec![
             Promise::new("A1", "a supplier's update comes out once, in order", updates)
                 .holds(self.sent > 0 && none(&[self.lost, self.doubled, self.wrong, self.disordered])),
@@ -78,6 +86,10 @@ impl Verdict {
             Promise::new("A5", "what does not change is not sent again", outputs).holds(self.doubled == 0),
             Promise::new("A6", "what is no item becomes one dead letter", letters)
                 .holds(none(&[self.lost, self.doubled])),
+            Promise::new("A15", "an item that is not listed is withdrawn", unlisted)
+                .holds(none(&[self.lost, self.wrong])),
+            Promise::new("A16", "what is ordered by hand goes out once more", ordered)
+                .holds(self.ordered > 0 && none(&[self.unmet, self.doubled])),
         ]
     }
 
@@ -90,6 +102,7 @@ impl Verdict {
             (self.disordered, "out of order"),
             (self.back, "with older classes than before"),
             (self.stale, "not up to date in the end"),
+            (self.unmet, "ordered and not there"),
         ];
         let found: Vec<_> = kinds.iter().filter(|(count, _)| *count > 0).collect();
         let texts: Vec<_> = found.iter().map(|(count, kind)| format!("{} {kind}", grouped(*count))).collect();
@@ -99,10 +112,11 @@ impl Verdict {
 
 /// Compares what came out with what must have come out.
 ///
-/// `outputs` are the records of the sink, in the order of each partition; `dead_letters` those of the dead-letter
-/// topic.
+/// `ordered` are the SKUs that somebody wanted to see again as they are; `outputs` the records of the sink, in the order of each
+/// partition; `dead_letters` those of the dead-letter topic.
 pub(super) fn judge<'a>(
     sent: &[Update],
+    ordered: &[String],
     history: &[Classes],
     outputs: impl Iterator<Item = &'a Update>,
     dead_letters: impl Iterator<Item = &'a Update>,
@@ -113,12 +127,18 @@ pub(super) fn judge<'a>(
     for update in sent {
         let sku = skus.entry(&update.key).or_default();
         match read(update) {
-            Some(item) => sku.expect(item),
+            Some(item) => {
+                verdict.unlisted += usize::from(item == Item::Deleted && update.value.is_some());
+                sku.expect(item);
+            }
             None => {
                 *letters.entry((&update.key, update.value.as_deref())).or_default() += 1;
                 sku.ends_rejected = true;
             }
         }
+    }
+    for sku in ordered {
+        skus.entry(sku).or_default().orders += 1;
     }
     for letter in dead_letters {
         verdict.dead_letters += 1;
@@ -153,6 +173,8 @@ struct Sku {
     joined: Option<Joined>,
     /// The classes of its last record are at least as new as these.
     classes: usize,
+    /// How often it is still to come out again as it is.
+    orders: usize,
 }
 
 impl Sku {
@@ -165,7 +187,7 @@ impl Sku {
         let Some((item, joined)) = observe(output) else { return verdict.wrong += 1 };
         if let Some(place) = self.at.filter(|at| self.is_at(*at, &item) && joined.is_some()) {
             if joined == self.joined {
-                return verdict.doubled += 1;
+                return self.repeat(verdict);
             }
             verdict.again += 1;
             return self.take(place, joined, history, verdict);
@@ -181,6 +203,14 @@ impl Sku {
                 verdict.disordered += 1;
             }
             None => verdict.wrong += 1,
+        }
+    }
+
+    /// It has come out as before.
+    fn repeat(&mut self, verdict: &mut Verdict) {
+        match self.orders.checked_sub(1) {
+            Some(left) => (self.orders, verdict.ordered) = (left, verdict.ordered + 1),
+            None => verdict.doubled += 1,
         }
     }
 
@@ -205,6 +235,7 @@ impl Sku {
 
     fn conclude(&self, history: &[Classes], verdict: &mut Verdict) {
         verdict.lost += self.items.iter().filter(|(_, came)| !came).count();
+        verdict.unmet += self.orders;
         let (Some((Item::There(_, value), true)), Some(last)) = (self.items.last(), history.last()) else {
             return;
         };
@@ -219,6 +250,9 @@ impl Sku {
 fn read(update: &Update) -> Option<Item> {
     let Some(bytes) = &update.value else { return Some(Item::Deleted) };
     let value: Value = serde_json::from_slice(bytes).ok().filter(Value::is_object)?;
+    if expected::is_unlisted(&value) {
+        return Some(Item::Deleted);
+    }
     Some(Item::There(value.get("update")?.as_u64()?, value))
 }
 
@@ -248,14 +282,24 @@ mod tests {
     }
 
     /// An item of class `a` at first, then one of class `b`, which does not exist; class `a` changes twice.
-    fn judged(outputs: &[Update]) -> Verdict {
+    fn judged_with(outputs: &[Update], ordered: &[String]) -> Verdict {
         let sent = [
             update("x", r#"{"update":1,"deliveryClass":"a"}"#),
             update("y", r#"{"update":2,"deliveryClass":"a"}"#),
             update("x", r#"{"update":3,"deliveryClass":"b"}"#),
         ];
         let class = |minimum| update("a", &format!(r#"{{"minimumTime":{minimum},"maximumTime":9}}"#));
-        judge(&sent, &expected::history(&[class(1)], &[class(2), class(3)]), outputs.iter(), [].iter())
+        judge(
+            &sent,
+            ordered,
+            &expected::history(&[class(1)], &[class(2), class(3)]),
+            outputs.iter(),
+            [].iter(),
+        )
+    }
+
+    fn judged(outputs: &[Update]) -> Verdict {
+        judged_with(outputs, &[])
     }
 
     fn out(key: &str, number: u64, class: &str, minimum: &str) -> Update {
@@ -295,10 +339,11 @@ mod tests {
             broken.join(" ")
         };
 
-        assert_eq!(broken(&right()), "");
-        assert_eq!(broken(&right()[..4]), "A2 A3");
-        assert_eq!(broken(&right()[1..]), "");
-        assert_eq!(broken(&[]), "A1 A2 A3 A6");
+        // Nothing was ordered.
+        assert_eq!(broken(&right()), "A16");
+        assert_eq!(broken(&right()[..4]), "A2 A3 A16");
+        assert_eq!(broken(&right()[1..]), "A16");
+        assert_eq!(broken(&[]), "A1 A2 A3 A6 A15 A16");
     }
 
     #[test]
@@ -317,6 +362,33 @@ mod tests {
 
             assert_eq!(judged(&outputs).doubled, 1, "{number}");
         }
+    }
+
+    #[test]
+    fn lets_what_was_ordered_come_out_once_more() {
+        let again = [right(), vec![out("x", 3, "b", "null")]].concat();
+        let ordered = ["x".to_owned()];
+
+        assert_eq!(judged_with(&again, &ordered), Verdict { ordered: 1, outputs: 6, ..judged(&right()) });
+        assert_eq!((judged_with(&right(), &ordered).unmet, judged(&again).doubled), (1, 1));
+        let twice = [again, vec![out("x", 3, "b", "null")]].concat();
+        assert_eq!(judged_with(&twice, &ordered).doubled, 1);
+    }
+
+    #[test]
+    fn wants_unlisted_items_deleted() {
+        let sent =
+            [update("x", r#"{"update":1,"listed":true}"#), update("x", r#"{"update":2,"listed":false}"#)];
+        let came = update(
+            "x",
+            r#"{"update":1,"listed":true,"minimumDeliveryTime":null,"maximumDeliveryTime":null}"#,
+        );
+        let deleted = Update { key: "x".to_owned(), value: None };
+        let judged =
+            |outputs: &[Update]| judge(&sent, &[], &expected::history(&[], &[]), outputs.iter(), [].iter());
+
+        assert!(judged(&[came.clone(), deleted]).is_clean());
+        assert_eq!((judged(std::slice::from_ref(&came)).lost, judged(&[came]).unlisted), (1, 1));
     }
 
     #[test]
@@ -356,7 +428,7 @@ mod tests {
     fn sees_a_dead_letter_that_should_not_be() {
         let sent = [update("x", "not json")];
         let judged =
-            |letters: &[Update]| judge(&sent, &expected::history(&[], &[]), [].iter(), letters.iter());
+            |letters: &[Update]| judge(&sent, &[], &expected::history(&[], &[]), [].iter(), letters.iter());
 
         assert!(judged(&sent).is_clean());
         assert_eq!(judged(&[]).lost, 1);
