@@ -7,15 +7,13 @@ use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
-use crate::io::{Input, Published, UpTo};
+use crate::io::{Published, UpTo};
 use crate::kafka::client::Isolation;
 use crate::kafka::ends::Ends;
 use crate::kafka::tail::{From, TopicReader};
 
 /// How long the topic may give nothing although it holds more. Requests wait meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Between two looks at whether the transactions have ended that are open.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -61,7 +59,7 @@ impl Follower {
             let stable = self.ask(&self.stable_ends)?;
             let ends = self.ask(&self.ends)?;
             self.reader.read_up_to(&last_records(&stable, &ends));
-            self.give_commits(visit)?;
+            self.reader.read(PATIENCE, visit)?;
             let written = written.get_or_insert(ends);
             let is_decided = written.iter().all(|(partition, end)| stable.get(partition) >= Some(end));
             if up_to == UpTo::Committed || is_decided {
@@ -76,30 +74,6 @@ impl Follower {
             }
             std::thread::sleep(PAUSE);
         }
-    }
-
-    fn give_commits(
-        &mut self,
-        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        let mut silence = Clock::system();
-        while !self.reader.has_caught_up() {
-            let Some(input) = self.reader.poll(POLL_WAIT)? else {
-                if silence.elapsed() > PATIENCE {
-                    let message =
-                        format!("topic `{}` gives nothing for {} s", self.topic, PATIENCE.as_secs());
-                    return Err(Fault::new(Code::KafkaFailed, message));
-                }
-                continue;
-            };
-            silence = Clock::system();
-            if let Input::Records(_, chunk) = input {
-                for record in chunk.iter() {
-                    visit(Published { key: record.key(), value: record.value() })?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The end of each partition.

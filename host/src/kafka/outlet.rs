@@ -3,13 +3,10 @@
 
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::config::pipeline::Kafka;
 use crate::fault::{Code, Fault};
 use crate::id::TopicName;
-use crate::io::{
-    CauseId, Change, Input, Outgoing, Outlet, PublishError, Published, Sink, TransactionError, UpTo,
-};
+use crate::io::{CauseId, Change, Outgoing, Outlet, PublishError, Published, Sink, TransactionError, UpTo};
 use crate::kafka::client::Isolation;
 use crate::kafka::follower::Follower;
 use crate::kafka::sink::KafkaSink;
@@ -21,8 +18,6 @@ const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long a topic may give nothing while it is read.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
-
-const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// The topics of one ingest.
 pub struct KafkaOutlet {
@@ -106,25 +101,8 @@ impl Outlet for KafkaOutlet {
         topic: &TopicName,
         visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        let mut reader =
-            TopicReader::open(&self.kafka, &self.name, topic, Isolation::Committed, From::Start)?;
-        let mut silence = Clock::system();
-        while !reader.has_caught_up() {
-            let Some(input) = reader.poll(POLL_WAIT)? else {
-                if silence.elapsed() > READ_PATIENCE {
-                    let message = format!("topic `{topic}` gives nothing for {} s", READ_PATIENCE.as_secs());
-                    return Err(Fault::new(Code::KafkaFailed, message));
-                }
-                continue;
-            };
-            silence = Clock::system();
-            if let Input::Records(_, chunk) = input {
-                for record in chunk.iter() {
-                    visit(Published { key: record.key(), value: record.value() })?;
-                }
-            }
-        }
-        Ok(())
+        TopicReader::open(&self.kafka, &self.name, topic, Isolation::Committed, From::Start)?
+            .read(READ_PATIENCE, visit)
     }
 
     fn follow(

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::config::pipeline::{BatchBounds, Kafka};
 use crate::fault::{Code, Fault};
 use crate::id::{Offset, TopicName, TopicPartition};
-use crate::io::{Bounds, Input};
+use crate::io::{Bounds, Input, Published};
 use crate::kafka::client;
 pub use crate::kafka::client::Isolation;
 use crate::kafka::consumer::Consumer;
@@ -14,6 +15,9 @@ use crate::kafka::doubts::Doubts;
 use crate::kafka::error;
 use crate::kafka::fetched::{Fetched, Owned};
 use crate::kafka::native::Message;
+
+/// How long [`TopicReader::read`] waits before it looks whether it should go on.
+const POLL_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a reader begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -86,6 +90,35 @@ impl TopicReader {
             owned.all(|owned| owned.position.is_some_and(|position| position >= bounds.stable_end))
                 && !self.fetched.holds(partition)
         })
+    }
+
+    /// Gives every record up to the ends ([`has_caught_up`](Self::has_caught_up)), those of a partition in their order.
+    ///
+    /// # Errors
+    /// What `visit` answers, those of [`poll`](Self::poll), and `kafka_failed` when nothing comes for as long as `patience`.
+    pub fn read(
+        &mut self,
+        patience: Duration,
+        visit: &mut dyn FnMut(Published<'_>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut silence = Clock::system();
+        while !self.has_caught_up() {
+            let Some(input) = self.poll(POLL_WAIT)? else {
+                if silence.elapsed() > patience {
+                    let topic = self.bounds.first().map_or("", |(partition, _)| partition.topic.as_str());
+                    let message = format!("topic `{topic}` gives nothing for {} s", patience.as_secs());
+                    return Err(Fault::new(Code::KafkaFailed, message));
+                }
+                continue;
+            };
+            silence = Clock::system();
+            if let Input::Records(_, chunk) = input {
+                for record in chunk.iter() {
+                    visit(Published { key: record.key(), value: record.value() })?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Waits up to `wait` for records, or for the end of a partition. Never gives anything else.
