@@ -38,15 +38,22 @@ impl Watch {
 impl ClientContext for Watch {}
 
 impl ConsumerContext for Watch {
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let owned = consumer.assignment().map(|list| {
-            list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect::<BTreeSet<_>>()
-        });
+    /// Keeps books of its own: a client that is being closed never answers what its assignment is.
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let named = |list: &TopicPartitionList| -> BTreeSet<_> {
+            list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect()
+        };
         let mut seen = self.lock();
-        seen.owned = owned.unwrap_or_default();
         match rebalance {
-            Rebalance::Assign(_) => seen.assignments += 1,
-            Rebalance::Revoke(_) => seen.revocations += 1,
+            Rebalance::Assign(list) => {
+                seen.owned.extend(named(list));
+                seen.assignments += 1;
+            }
+            Rebalance::Revoke(list) => {
+                let revoked = named(list);
+                seen.owned.retain(|partition| !revoked.contains(partition));
+                seen.revocations += 1;
+            }
             Rebalance::Error(_) => {}
         }
     }
