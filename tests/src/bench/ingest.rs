@@ -110,32 +110,36 @@ pub fn http(requests: u64, pairs: usize) -> Result<()> {
     let mut host = host::run(&file)?;
     host.await_output("ingests of HTTP listen")?;
     // The first requests wait for the producer.
-    put_many(port, 0, 50)?;
+    put_many(port, 0, 50, None)?;
     println!("{requests} requests of one record, {pairs} times");
     let mut one_at_a_time = one_by_one(&client)?;
     println!("  plain producer, one record at a time: {}", percentiles(&mut one_at_a_time));
     for connections in CONNECTIONS {
         let count = if connections == 1 { requests.min(2_000) } else { requests };
-        for _ in 0..pairs {
+        for pair in 0..pairs {
             let plain = count as f64 / plain(&client, count)?.as_secs_f64();
-            let (rate, mut took) = storm(port, connections, count)?;
-            println!(
-                "  {connections:>3} connections: {rate:>6.0} requests/s ({:.3} of {plain:.0} records/s of a plain producer), {}",
-                rate / plain,
-                percentiles(&mut took)
-            );
+            let keys = format!("{connections}-{pair}");
+            for (how, keys) in [("", None), ("with idempotency keys", Some(keys.as_str()))] {
+                let (rate, mut took) = storm(port, connections, count, keys)?;
+                println!(
+                    "  {connections:>3} connections: {rate:>6.0} requests/s ({:.3} of {plain:.0} records/s of a plain producer), {} {how}",
+                    rate / plain,
+                    percentiles(&mut took)
+                );
+            }
         }
     }
     host.kill()
 }
 
-/// All connections at the same time: requests a second, and how long each took.
-fn storm(port: u16, connections: u64, requests: u64) -> Result<(f64, Vec<Duration>)> {
+/// All connections at the same time: requests a second, and how long each took. With a text that their idempotency keys begin with.
+fn storm(port: u16, connections: u64, requests: u64, keys: Option<&str>) -> Result<(f64, Vec<Duration>)> {
     let started = Instant::now();
     let took = std::thread::scope(|scope| {
         let each = requests / connections;
-        let senders: Vec<_> =
-            (0..connections).map(|sender| scope.spawn(move || put_many(port, sender * each, each))).collect();
+        let senders: Vec<_> = (0..connections)
+            .map(|sender| scope.spawn(move || put_many(port, sender * each, each, keys)))
+            .collect();
         let mut took = Vec::new();
         for sender in senders {
             took.extend(sender.join().map_err(|_| anyhow!("a sender panicked"))??);
@@ -145,14 +149,15 @@ fn storm(port: u16, connections: u64, requests: u64) -> Result<(f64, Vec<Duratio
     Ok((took.len() as f64 / started.elapsed().as_secs_f64(), took))
 }
 
-fn put_many(port: u16, first: u64, count: u64) -> Result<Vec<Duration>> {
+fn put_many(port: u16, first: u64, count: u64, keys: Option<&str>) -> Result<Vec<Duration>> {
     let mut connection = Connection::open(("127.0.0.1", port))?;
     let mut took = Vec::new();
     for n in first..first + count {
         let (key, value) = record(n);
         let started = Instant::now();
+        let idempotency = keys.map_or(String::new(), |keys| format!("Idempotency-Key: {keys}-{n}\r\n"));
         let request = format!(
-            "PUT /ingest/classes/{key} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+            "PUT /ingest/classes/{key} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n{idempotency}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{value}",
             value.len()
         );
