@@ -3,7 +3,7 @@
 //! Consumers and producers are our own thin ones over librdkafka's C functions, because the crate's own cannot do what
 //! exactly-once needs of them: it names no topic at the end of a partition, panics on header names that are not UTF-8,
 //! waits 100 ms in every commit and takes no interceptors. All `unsafe` code of the host's Kafka side is in `native`,
-//! `consumer`, `producer`, `clerk` and `identity`; everything above them is ordinary code.
+//! `consumer`, `producer`, `clerk`, `identity` and `complaints`; everything above them is ordinary code.
 //!
 //! ```text
 //! source  broadcast  tail  follower                 what the host reads
@@ -17,6 +17,7 @@ pub mod broadcast;
 mod clerk;
 pub mod client;
 mod client_log;
+mod complaints;
 mod consumer;
 mod doubts;
 pub mod ends;

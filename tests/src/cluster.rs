@@ -4,7 +4,7 @@ mod apache;
 mod dev;
 mod ports;
 
-pub use apache::{Apache, Nodes};
+pub use apache::{Apache, Nodes, PASSWORD, Secured};
 pub use dev::Dev;
 pub use ports::free as free_ports;
 

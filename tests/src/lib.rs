@@ -7,6 +7,7 @@
 pub mod activations;
 mod admin;
 pub mod bench;
+pub mod certificates;
 pub mod checker;
 pub mod client;
 pub mod cluster;

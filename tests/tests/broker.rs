@@ -17,5 +17,6 @@ mod broker {
     mod malformed;
     mod members;
     mod orders;
+    mod secure;
     mod troubles;
 }

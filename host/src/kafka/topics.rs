@@ -18,6 +18,7 @@ use crate::fault::{Code, Fault};
 use crate::id::TopicName;
 use crate::io::TopicFacts;
 use crate::kafka::client;
+use crate::kafka::complaints;
 use crate::kafka::error;
 use crate::kafka::identity;
 
@@ -118,14 +119,20 @@ impl Topics {
     /// `broker_unreachable`, with what librdkafka says of the last try.
     pub fn reach(&self, wait: Duration) -> Result<(), Fault> {
         let clock = Clock::system();
+        let mut complaint = None;
         loop {
             let step = REACH_STEP.min(wait);
             let Err(error) = self.admin.inner().fetch_metadata(None, step) else {
                 return Ok(());
             };
+            complaint = complaints::take(self.admin.inner(), complaint);
             if clock.elapsed() >= wait {
                 let what = format!("no broker of `{}` answers within {} s", self.brokers, wait.as_secs());
-                return Err(Fault::new(Code::BrokerUnreachable, what).because(error));
+                let fault = Fault::new(Code::BrokerUnreachable, what);
+                return Err(match complaint {
+                    Some(complaint) => fault.because(complaint),
+                    None => fault.because(error),
+                });
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use anyhow::{Context, Result, anyhow, ensure};
 
 use super::{Cluster, Kind, ports};
+use crate::certificates::Certificates;
 use crate::process::{signal, tail};
 use crate::rundir;
 
@@ -28,6 +29,18 @@ impl Nodes {
             Self::Three => 3,
         }
     }
+}
+
+/// The password of the user `gristmill` of a secured listener.
+pub const PASSWORD: &str = "geheim-0815";
+
+/// A listener for clients that encrypt and have a password ([`PASSWORD`]).
+#[derive(Debug)]
+pub struct Secured {
+    /// Its port on `localhost`.
+    pub port: u16,
+    /// The certificate of the authority that vouches for it.
+    pub authority: PathBuf,
 }
 
 /// A cluster of Apache Kafka nodes on loopback. Dropping it kills the nodes; so does the end of the test program,
@@ -57,10 +70,32 @@ impl Apache {
     /// # Errors
     /// As [`Apache::shared`].
     pub fn start(nodes: Nodes) -> Result<Self> {
+        Self::start_with(nodes, None)
+    }
+
+    /// Starts a node with one more listener, for clients that encrypt and have a password.
+    ///
+    /// # Errors
+    /// As [`Apache::shared`].
+    pub fn secured() -> Result<(Self, Secured)> {
+        let [port] = ports::free(1)?[..] else { anyhow::bail!("there is no port") };
+        let certificates = Certificates::make()?;
+        let cluster = Self::start_with(Nodes::One, Some((port, &certificates)))?;
+        let authority = cluster.run.join("authority.crt");
+        fs::write(&authority, &certificates.authority)?;
+        Ok((cluster, Secured { port, authority }))
+    }
+
+    fn start_with(nodes: Nodes, secured: Option<(u16, &Certificates)>) -> Result<Self> {
         fetch()?;
         let run = rundir::make("kafka")?;
         let ports = ports::free(2 * nodes.count())?;
-        let mut script = kafka_sh(&run, &ports)
+        let mut command = kafka_sh(&run, &ports);
+        if let Some((port, certificates)) = secured {
+            fs::write(run.join("server.pem"), format!("{}{}", certificates.key, certificates.server))?;
+            command.env("SECURE", port.to_string()).env("PASSWORD", PASSWORD);
+        }
+        let mut script = command
             .args(["hold", &nodes.count().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
