@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use gristmill_tests::client::{Client, unique};
 use gristmill_tests::cluster::{Apache, Cluster};
 use gristmill_tests::ledger::{self, Ledger, Published};
-use gristmill_tests::process::Process;
+use gristmill_tests::process::{self, Process};
 use gristmill_tests::{host, rundir, turn, workload};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -70,11 +71,12 @@ impl Desk {
         Process::start("a run", &mut self.command()?, dir.join(log))
     }
 
-    /// A run to its end.
-    fn run(&self) -> Result<Output> {
+    /// A run to its end. Tells how long it took.
+    fn run(&self) -> Result<Duration> {
+        let started = Instant::now();
         let output = self.command()?.output()?;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(output)
+        Ok(started.elapsed())
     }
 
     /// The topic says what the table says, and no record of it was idle.
@@ -95,9 +97,7 @@ fn keeps_a_topic_equal_to_its_table_when_runs_are_killed_and_overlap() -> Result
     let _turn = turn::take();
     let mut desk = Desk::new()?;
     let (mut killed, mut done, mut superseded) = (0, 0, 0);
-    let started = Instant::now();
-    desk.run()?;
-    let mut took = started.elapsed();
+    let mut took = desk.run()?;
 
     for round in 0..ROUNDS {
         desk.change()?;
@@ -114,13 +114,19 @@ fn keeps_a_topic_equal_to_its_table_when_runs_are_killed_and_overlap() -> Result
                     superseded += 1;
                 }
             }
-        } else if first.ended()?.is_none() {
-            first.kill()?;
-            killed += 1;
+        } else {
+            // It may come to its end at this very moment.
+            process::signal(first.pid(), libc::SIGKILL)?;
+            let ended = first.wait(Duration::from_secs(60))?;
+            match ended.signal() {
+                Some(libc::SIGKILL) => killed += 1,
+                _ => {
+                    ensure!(ended.success(), "{ended}: {}", first.tail());
+                    done += 1;
+                }
+            }
         }
-        let started = Instant::now();
-        desk.run()?;
-        took = started.elapsed();
+        took = desk.run()?;
         desk.check()?;
     }
 
